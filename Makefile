@@ -1,0 +1,31 @@
+# Every command makes the environment first, once.
+#   make report      execute all notebooks, write build/report.html and build/report.pdf
+#   make test        lint, build the report, run all tests
+#   make bench       measure the ways to compute a convolution and print the table
+#   make check       lint and format check of code and notebooks
+#   make notebooks   execute the notebooks in place: refreshes their outputs and figures/
+VENV ?= .venv
+PYTHON_IN_VENV = $(VENV)/bin/python
+
+.PHONY: report test bench check notebooks
+
+report: $(VENV)/installed
+	$(PYTHON_IN_VENV) -m report
+
+test: check report
+	$(PYTHON_IN_VENV) -m pytest
+
+bench: $(VENV)/installed
+	$(PYTHON_IN_VENV) -m helpers.cost
+
+check: $(VENV)/installed
+	$(PYTHON_IN_VENV) -m ruff check
+	$(PYTHON_IN_VENV) -m ruff format --check
+	$(PYTHON_IN_VENV) -m report.navigation --check
+
+notebooks: $(VENV)/installed
+	$(PYTHON_IN_VENV) -m report.navigation
+	$(PYTHON_IN_VENV) -m report --in-place
+
+$(VENV)/installed: requirements.txt environment.sh
+	sh environment.sh $(VENV)

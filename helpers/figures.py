@@ -1,0 +1,117 @@
+"""House style of all figures, and show(): caption, alternative text, file, display."""
+
+import base64
+import html
+import os
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+FULL_WIDTH = 6.5  # inches: the width of the text in the PDF
+
+# One colour per role, the same in all figures; Okabe and Ito's palette, which readers
+# with any kind of colour vision can tell apart.
+COLOURS = {
+    "input": "#0072B2",
+    "kernel": "#D55E00",
+    "output": "#009E73",
+    "gradient": "#CC79A7",
+    "padding": "#999999",
+    "highlight": "#E69F00",
+    "reference": "#000000",
+}
+# For curves and bars that are not a role: colour and marker go together.
+SERIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+
+
+def use_house_style() -> None:
+    """Set fonts, sizes, colours and the deterministic SVG output for this process."""
+    sns.set_theme(style="ticks", context="paper", palette=SERIES)
+    plt.rcParams.update(
+        {
+            "figure.figsize": (FULL_WIDTH, 3.2),
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 100,
+            "font.size": 9,
+            "axes.titlesize": 9,
+            "axes.labelsize": 9,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "legend.fontsize": 8,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "image.interpolation": "nearest",
+            "image.cmap": "gray",
+            "svg.fonttype": "path",
+            "svg.hashsalt": "convolution",
+        }
+    )
+
+
+def image(axes: Axes, pixels, title: str = "", **options) -> None:
+    """Draw `pixels` (height, width) or (height, width, 3) without axes or smoothing.
+
+    `options` go to imshow: give vmin and vmax where several images share one scale.
+    """
+    axes.imshow(pixels, interpolation="nearest", **options)
+    axes.set_title(title)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    sns.despine(ax=axes, left=True, bottom=True)
+
+
+def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") -> None:
+    """Write a figure to its file and display it with caption and alternative text.
+
+    `key` names the file (`figures/<key>.svg`) and the anchor (`#fig-<key>`); `caption`
+    is Markdown and states the claim, n and the data set; `alt` describes axes, trend
+    and extremes for a reader who cannot see the figure. `format` is "svg", or "png"
+    for figures that are mostly photographs. Raises ValueError when caption or alt is
+    empty, or the figure is wider than the page.
+    """
+    width = figure.get_size_inches()[0]
+    if not caption.strip() or not alt.strip():
+        raise ValueError(f"figure {key!r} needs a caption and an alternative text")
+    if width > FULL_WIDTH:
+        raise ValueError(
+            f"figure {key!r} is {width} inches wide: the page has {FULL_WIDTH}"
+        )
+    if format not in ("svg", "png"):
+        raise ValueError(f"format is {format!r}: use 'svg' or 'png'")
+    buffer = BytesIO()
+    # Without a date the same figure gives the same bytes.
+    metadata = {"Date": None} if format == "svg" else {"Software": None}
+    figure.savefig(buffer, format=format, dpi=200, metadata=metadata)
+    plt.close(figure)
+
+    folder = Path(os.environ.get("REPORT_FIGURES", "figures"))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{key}.{format}").write_bytes(buffer.getvalue())
+
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    mime = {"svg": "image/svg+xml", "png": "image/png"}[format]
+    element = (
+        f'<figure id="fig-{key}"><img src="data:{mime};base64,{encoded}" '
+        f'alt="{html.escape(alt)}" style="max-width:100%;background:white"/>'
+        f"<figcaption>{html.escape(caption, quote=False)}</figcaption></figure>"
+    )
+    bundle = {
+        "text/plain": f"Figure: {caption}",
+        "text/html": element,
+        mime: buffer.getvalue().decode() if format == "svg" else encoded,
+    }
+    report = {
+        "kind": "figure",
+        "key": key,
+        "caption": caption,
+        "alt": alt,
+        "width": float(width),
+    }
+    display(bundle, metadata={"report": report}, raw=True)

@@ -1,0 +1,73 @@
+"""say() and table(): measured numbers reach the prose without being typed."""
+
+import html
+from collections.abc import Sequence
+
+from IPython.display import display
+
+
+def say(template: str, **values) -> None:
+    """Display `template` (Markdown) with `values` set in, as a paragraph of the text.
+
+    Formats are those of str.format: say("{share:.1%} of {n} images", share=s, n=n).
+    Raises KeyError when a value is missing.
+    """
+    text = template.format(**values)
+    bundle = {"text/plain": text, "text/markdown": text}
+    display(bundle, metadata={"report": {"kind": "prose"}}, raw=True)
+
+
+def table(
+    key: str, caption: str, header: Sequence[str], rows: Sequence[Sequence[object]]
+) -> None:
+    """Display a table with a caption; cells are Markdown, numbers formatted by str().
+
+    `key` is the anchor (`#tab-<key>`). Columns that hold only numbers (also with a
+    unit sign or an interval) stand right-aligned. Raises ValueError when the caption
+    is empty, or when a row has not as many cells as the header.
+    """
+    if not caption.strip():
+        raise ValueError(f"table {key!r} needs a caption")
+    cells = [[str(cell) for cell in row] for row in rows]
+    for row in cells:
+        if len(row) != len(header):
+            raise ValueError(
+                f"table {key!r}: the row {row} has {len(row)} cells, the header "
+                f"{len(header)}: {list(header)}"
+            )
+    right = [all(_is_number(row[i]) for row in cells) for i in range(len(header))]
+    bundle = {
+        "text/plain": "\n".join("\t".join(row) for row in [list(header), *cells]),
+        "text/markdown": _pipe_table(header, cells, right),
+        "text/html": _html_table(key, caption, header, cells, right),
+    }
+    report = {"kind": "table", "key": key, "caption": caption}
+    display(bundle, metadata={"report": report}, raw=True)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip()[:1] in set("+-−±0123456789.–") or cell.strip() in ("", "∞")
+
+
+def _pipe_table(header, cells, right) -> str:
+    def line(row):
+        return "| " + " | ".join(c.replace("|", "\\|") for c in row) + " |"
+
+    rule = "|" + "|".join("---:" if r else ":---" for r in right) + "|"
+    return "\n".join([line(header), rule, *map(line, cells)])
+
+
+def _html_table(key, caption, header, cells, right) -> str:
+    def line(row, tag, extra=""):
+        return "".join(
+            f'<{tag}{extra} style="text-align:{"right" if r else "left"}">'
+            f"{html.escape(c, quote=False)}</{tag}>"
+            for c, r in zip(row, right, strict=True)
+        )
+
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in cells)
+    return (
+        f'<table id="tab-{key}"><caption>{html.escape(caption, quote=False)}</caption>'
+        f"<thead><tr>{line(header, 'th', ' scope=col')}</tr></thead>"
+        f"<tbody>{body}</tbody></table>"
+    )
