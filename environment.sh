@@ -28,7 +28,7 @@ install() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt "$@"
 }
 
-if kept=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null); then
+if kept=$("$python" -c 'import torch, importlib.metadata as m; print(m.version("torch"))' 2>/dev/null); then
     make_venv
     # The folder that holds torch joins the search path of the new environment.
     "$python" -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parents[1])' \
