@@ -1,6 +1,8 @@
-"""say() and table(): measured numbers reach the prose without being typed."""
+"""say(), table() and source(): what was measured or written reaches the text untyped."""
 
 import html
+import inspect
+import textwrap
 from collections.abc import Sequence
 
 from IPython.display import display
@@ -14,6 +16,13 @@ def say(template: str, **values) -> None:
     """
     text = template.format(**values)
     bundle = {"text/plain": text, "text/markdown": text}
+    display(bundle, metadata={"report": {"kind": "prose"}}, raw=True)
+
+
+def source(function) -> None:
+    """Display the source text of a function or class, as code."""
+    code = textwrap.dedent(inspect.getsource(function)).strip()
+    bundle = {"text/plain": code, "text/markdown": f"```python\n{code}\n```"}
     display(bundle, metadata={"report": {"kind": "prose"}}, raw=True)
 
 

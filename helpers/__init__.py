@@ -1,0 +1,1 @@
+"""What the notebooks import: thin modules, one per noun."""

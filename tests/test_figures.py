@@ -1,0 +1,149 @@
+"""figures.show, text.say, text.table: what they display and what they refuse."""
+
+import base64
+import os
+
+import matplotlib.pyplot as plt
+import pytest
+
+from helpers import environment, figures, text
+
+
+@pytest.fixture
+def displayed(monkeypatch, tmp_path):
+    """Collect (data, metadata) of everything displayed; figures go to tmp_path."""
+    bundles = []
+
+    def collect(data, metadata, raw):
+        assert raw
+        bundles.append((data, metadata["report"]))
+
+    monkeypatch.setattr(figures, "display", collect)
+    monkeypatch.setattr(text, "display", collect)
+    monkeypatch.setattr(environment, "display", collect)
+    monkeypatch.setenv("REPORT_FIGURES", str(tmp_path))
+    return bundles
+
+
+def draw():
+    figures.use_house_style()
+    figure, axes = plt.subplots(figsize=(3, 2))
+    axes.plot([1, 2, 3])
+    return figure
+
+
+def test_show_writes_the_file_and_displays_it_with_caption_and_alt(displayed, tmp_path):
+    figures.show(draw(), "line", "Rises, n = 3 & more.", 'A "line" from 1 to 3.')
+    (data, report) = displayed[0]
+    content = (tmp_path / "line.svg").read_text()
+    assert data["image/svg+xml"] == content and content.startswith("<?xml")
+    encoded = base64.b64encode(content.encode()).decode()
+    assert f"data:image/svg+xml;base64,{encoded}" in data["text/html"]
+    assert 'alt="A &quot;line&quot; from 1 to 3."' in data["text/html"]
+    assert "<figcaption>Rises, n = 3 &amp; more.</figcaption>" in data["text/html"]
+    assert report == {
+        "kind": "figure",
+        "key": "line",
+        "caption": "Rises, n = 3 & more.",
+        "alt": 'A "line" from 1 to 3.',
+        "width": 3.0,
+    }
+
+
+@pytest.mark.parametrize("format", ["svg", "png"])
+def test_the_same_figure_gives_the_same_bytes(displayed, tmp_path, format):
+    contents = set()
+    for _ in range(2):
+        figures.show(draw(), "line", "Caption.", "Alt.", format=format)
+        contents.add((tmp_path / f"line.{format}").read_bytes())
+    assert len(contents) == 1
+
+
+def test_show_closes_the_figure(displayed):
+    figures.show(draw(), "line", "Caption.", "Alt.")
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"caption": " "}, "needs a caption"),
+        ({"alt": ""}, "needs a caption and an alternative text"),
+        ({"format": "jpg"}, "use 'svg' or 'png'"),
+    ],
+)
+def test_show_refuses(displayed, options, message):
+    arguments = {"key": "line", "caption": "Caption.", "alt": "Alt."} | options
+    with pytest.raises(ValueError, match=message):
+        figures.show(draw(), **arguments)
+    assert not displayed
+
+
+def test_show_refuses_a_figure_wider_than_the_page(displayed):
+    with pytest.raises(ValueError, match=r"7\.0 inches wide: the page has 6\.5"):
+        figures.show(plt.figure(figsize=(7, 2)), "wide", "Caption.", "Alt.")
+
+
+def test_say_sets_numbers_into_markdown(displayed):
+    text.say("**{share:.1%}** of {n:,}", share=0.5, n=2000)
+    assert displayed[0][0]["text/markdown"] == "**50.0%** of 2,000"
+    assert displayed[0][1] == {"kind": "prose"}
+    with pytest.raises(KeyError, match="share"):
+        text.say("{share}")
+
+
+def test_source_shows_a_function_as_code(displayed):
+    text.source(text.say)
+    markdown = displayed[0][0]["text/markdown"]
+    assert markdown.startswith("```python\ndef say(template") and markdown.endswith(
+        ")\n```"
+    )
+
+
+def test_table_aligns_numbers_and_escapes(displayed):
+    text.table("t", "Two rows.", ["name", "value"], [["a|b", 1.5], ["<c>", "−2"]])
+    data, report = displayed[0]
+    assert data["text/markdown"].splitlines() == [
+        "| name | value |",
+        "|:---|---:|",
+        r"| a\|b | 1.5 |",
+        "| <c> | −2 |",
+    ]
+    assert '<td style="text-align:right">1.5</td>' in data["text/html"]
+    assert "&lt;c&gt;" in data["text/html"]
+    assert "<caption>Two rows.</caption>" in data["text/html"]
+    assert report == {"kind": "table", "key": "t", "caption": "Two rows."}
+
+
+@pytest.mark.parametrize(
+    ("caption", "rows", "message"),
+    [
+        ("", [["a"]], "needs a caption"),
+        ("C.", [["a", "b"]], "has 2 cells, the header 1"),
+    ],
+)
+def test_table_refuses(displayed, caption, rows, message):
+    with pytest.raises(ValueError, match=message):
+        text.table("t", caption, ["one"], rows)
+
+
+@pytest.mark.parametrize("profile", ["quick", None])
+def test_prepare_says_device_data_and_versions(displayed, monkeypatch, profile):
+    if profile:
+        monkeypatch.setenv("REPORT_PROFILE", profile)
+    else:
+        # Take the real path of a machine that has the data, without needing it here.
+        real = environment.data.Location("MNIST from a test", "", False, dict)
+        monkeypatch.setattr(environment.data, "locate", lambda name: real)
+    monkeypatch.delenv("REPORT_FIGURES")
+    device = environment.prepare()
+    data, report = displayed[0]
+    assert device.type in ("cpu", "cuda") and report["kind"] == "environment"
+    assert report["profile"] == (profile or "full")
+    assert report["data"] in data["text/markdown"]
+    assert report["versions"].keys() == {"Python", "torch"}
+    quick = profile == "quick"
+    assert data["text/markdown"].startswith("**Quick run on stand-in data") == quick
+    folder = "build/figures" if quick else "figures"
+    assert os.environ["REPORT_FIGURES"] == str(environment.ROOT / folder)
+    monkeypatch.delenv("REPORT_FIGURES")
