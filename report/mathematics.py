@@ -1,8 +1,8 @@
 """Formulas: the subset of LaTeX that notebooks write, and its way to Typst.
 
-HTML gets MathML straight from pandoc. For Typst, pandoc needs help: `REWRITES` puts
-LaTeX that it converts wrongly into words that it converts right, and `REPAIRS` mends
-its output. What neither can save is `REFUSED`, with a hint for the author.
+pandoc converts formulas for both outputs, and needs some help: rewrites put LaTeX that
+it converts wrongly into words that it converts right, repairs mend the Typst that it
+writes. What neither can save is refused, with a hint for the author.
 """
 
 import re
@@ -17,13 +17,34 @@ REFUSED = {
     r"\\begin\{(array|smallmatrix|align|matrix)\*?\}": (
         "use aligned, pmatrix, bmatrix, vmatrix or cases"
     ),
-    r"\\(square|mathscr|textcolor|color|hphantom|vphantom|label|ref|eqref)(?![a-zA-Z])": (
+    r"\\(square|mathscr|(text)?color|[hv]phantom|label|(eq)?ref)(?![a-zA-Z])": (
         "it has no counterpart on paper"
     ),
+    r"\\mathbf(?!\{)": r"write \mathbf{X}, with braces",
     r"\\operatorname\*": r"write \operatorname, its index stands at the side",
 }
 
-REWRITES = [
+_THOUSANDS = (
+    r"\d+(?:\{,\}\d+)+",
+    lambda m: rf"\text{{{m[0].replace('{,}', ',')}}}",  # would have a blank in it
+)
+_OPERATOR = r"\\(?:arg|cos|exp|ln|log|max|min|sin|operatorname\{[^{}]*\})"
+_INDEX = r"(?:_\{[^{}]*\}|_\w)?"
+
+REWRITES_FOR_MATHML = [
+    _THOUSANDS,
+    (r"\\mathbf\{([A-Za-z0-9]+)\}", r"\\textbf{\1}"),  # would be slanted
+    (r"\\overline(?![a-zA-Z])", r"\\bar"),  # would stay short
+    # Space that browsers leave out: around signs, before and after operators' names.
+    (r"\\(odot|oplus|otimes)(?![a-zA-Z])", r"\\:\\\1\\:"),
+    (
+        rf"(\\[a-zA-Z]+|[\w}})])\s*(?={_OPERATOR})",
+        lambda m: m[0] if m[1][0] == "\\" else rf"{m[1]}\,",
+    ),
+    (rf"({_OPERATOR}{_INDEX})\s*(?=\w|\\(?!left|right)[a-z])", r"\1\\,"),
+]
+
+REWRITES_FOR_TYPST = [
     (r"\\!", ""),  # would overprint
     (r"\\;", r"\\:"),  # would vanish
     (r"\\(left|right)\\([lr]Vert)(?![a-zA-Z])", r"\\\2"),  # scripts would go below
@@ -31,11 +52,13 @@ REWRITES = [
     (r"\\rvert(?![a-zA-Z])", r"\\right|"),
     (r"\\[bB]igg?l(?![a-zA-Z])", r"\\left"),  # would be an enlarged letter
     (r"\\[bB]igg?r(?![a-zA-Z])", r"\\right"),
-    (r"\d+(?:\{,\}\d+)+", lambda m: rf"\text{{{m[0].replace('{,}', ',')}}}"),
+    # Typst sets the columns of cases without a gap.
+    (r"\\begin\{cases\}.*?\\end\{cases\}", lambda m: m[0].replace("&", r"& \quad ")),
+    _THOUSANDS,
 ]
 
 _TEXT = r'upright\("[^"]*"\)'
-REPAIRS = [
+TYPST_REPAIRS = [
     (r"\b(dot|times)\.circle\b", r"\1.o"),  # symbols that Typst has renamed
     (r"\bsect\b", "inter"),
     (r'delim: "\|\|"', 'delim: "|"'),
@@ -55,6 +78,11 @@ def refusal(formula: str) -> str | None:
     return None
 
 
+def for_mathml(formula: str) -> str:
+    """Return a formula in the LaTeX that pandoc turns into the right MathML."""
+    return _substitute(formula, REWRITES_FOR_MATHML)
+
+
 def to_typst(formulas: Iterable[str]) -> dict[str, str]:
     """Return for each LaTeX formula its Typst counterpart, without the dollar signs.
 
@@ -66,11 +94,11 @@ def to_typst(formulas: Iterable[str]) -> dict[str, str]:
     for formula in formulas:
         blocks += [
             RawBlock("typst", mark),
-            Para([Math({"t": "InlineMath"}, _substitute(formula, REWRITES))]),
+            Para([Math({"t": "InlineMath"}, _substitute(formula, REWRITES_FOR_TYPST))]),
         ]
     converted = pandoc.write(blocks, "typst").split(mark)[1:]
     return {
-        formula: _substitute(typst.strip()[1:-1].strip(), REPAIRS)
+        formula: _substitute(typst.strip()[1:-1].strip(), TYPST_REPAIRS)
         for formula, typst in zip(formulas, converted, strict=True)
     }
 

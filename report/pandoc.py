@@ -1,11 +1,12 @@
 """The one door to pandoc: Markdown in, blocks in the middle, HTML or Typst out.
 
-Blocks and inlines are pandoc's JSON elements, {"t": type, "c": contents}; `pandocfilters`
-has the constructors and `walk`.
+Blocks and inlines are pandoc's JSON elements, {"t": type, "c": contents}, made with the
+constructors of `pandocfilters`.
 """
 
 import json
 import subprocess
+from collections.abc import Callable
 
 import pypandoc
 
@@ -14,7 +15,7 @@ API_VERSION = [1, 23, 1]
 # CommonMark, as Jupyter renders it, with what the notebooks and their template use.
 MARKDOWN = (
     "commonmark+attributes+bracketed_spans+fenced_divs+footnotes+pipe_tables+smart"
-    "+strikeout+tex_math_dollars"
+    "+raw_html+strikeout+tex_math_dollars"
 )
 
 
@@ -28,13 +29,49 @@ def read(markdown: str) -> list:
 
 
 def write(blocks: list, to: str, *options: str, metadata: dict | None = None) -> str:
-    """Return `blocks` in the format `to`; `metadata` fills pandoc's template."""
+    """Return `blocks` in the format `to`; `metadata` fills pandoc's template.
+
+    Its values are texts, truth values, lists and dicts of them, and lists of inlines
+    that are wrapped as {"t": "MetaInlines", "c": inlines}.
+    """
     document = {
         "pandoc-api-version": API_VERSION,
-        "meta": metadata or {},
+        "meta": {name: _meta(value) for name, value in (metadata or {}).items()},
         "blocks": blocks,
     }
     return _run(json.dumps(document), "--from", "json", "--to", to, *options)
+
+
+def _meta(value) -> dict:
+    if isinstance(value, dict) and "t" not in value:
+        return {"t": "MetaMap", "c": {name: _meta(v) for name, v in value.items()}}
+    if isinstance(value, list):
+        return {"t": "MetaList", "c": [_meta(v) for v in value]}
+    if isinstance(value, bool):
+        return {"t": "MetaBool", "c": value}
+    return {"t": "MetaString", "c": value} if isinstance(value, str) else value
+
+
+def transformed(tree, action: Callable):
+    """Return the elements of `tree` with `action` applied to each, inner ones first.
+
+    `action(type, contents)` returns None to keep the element, another to replace it, or
+    a list of elements to set in its place.
+    """
+    if isinstance(tree, dict):
+        return {key: transformed(value, action) for key, value in tree.items()}
+    if not isinstance(tree, list):
+        return tree
+    result = []
+    for item in tree:
+        item = transformed(item, action)
+        is_element = isinstance(item, dict) and "t" in item
+        changed = action(item["t"], item.get("c")) if is_element else None
+        if isinstance(changed, list):
+            result += changed
+        else:
+            result.append(item if changed is None else changed)
+    return result
 
 
 def _run(text: str, *arguments: str) -> str:

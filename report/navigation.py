@@ -1,0 +1,99 @@
+"""Write the two cells that open every notebook: navigation row and set-up.
+
+Both follow from file names, titles and the repository's address, so that a second time
+changes nothing.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from report import project
+from report.chapter import TEMPLATES
+
+COLAB = "https://colab.research.google.com/github"
+
+
+def main() -> None:
+    """Bring all notebooks up to date; with --check only tell which ones are not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m report.navigation", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if something would be"
+    )
+    check = parser.parse_args().check
+    outdated = update(project.notebooks(), write=not check)
+    for notebook in outdated:
+        print(f"notebooks/{notebook.name}: {'out of date' if check else 'updated'}")
+    if check and outdated:
+        sys.exit("Run `python -m report.navigation`.")
+
+
+def update(notebooks: list[Path], write: bool) -> list[Path]:
+    """Return those notebooks whose file is not as it should be; `write` mends them.
+
+    All are written in nbformat's own form, so that two tools never fight over a blank.
+    """
+    contents = [nbformat.read(notebook, as_version=4) for notebook in notebooks]
+    titles = [
+        f"{int(notebook.name[:2])} {_title(content, notebook)}"
+        for notebook, content in zip(notebooks, contents, strict=True)
+    ]
+    outdated = []
+    for index, (notebook, content) in enumerate(zip(notebooks, contents, strict=True)):
+        row = _row(index, notebooks, titles)
+        _set(content, new_markdown_cell(row, id="navigation"), position=0)
+        _set(content, new_code_cell(setup_cell(), id="setup"), position=2)
+        text = nbformat.writes(content) + "\n"
+        if text != notebook.read_text("utf-8"):
+            outdated.append(notebook)
+            if write:
+                notebook.write_text(text, "utf-8")
+    return outdated
+
+
+def setup_cell() -> str:
+    """Return the code of the set-up cell, the same in all notebooks."""
+    template = (TEMPLATES / "setup_cell.py").read_text("utf-8")
+    return template.strip().replace("{repository}", project.repository())
+
+
+def _title(content: NotebookNode, notebook: Path) -> str:
+    for cell in content.cells:
+        for line in cell.source.splitlines():
+            if cell.cell_type == "markdown" and line.startswith("# "):
+                return line.removeprefix("# ").strip()
+    raise ValueError(f"{notebook.name} has no title: begin a text cell with '# Title'")
+
+
+def _row(index: int, notebooks: list[Path], titles: list[str]) -> str:
+    repository = urlsplit(project.repository()).path
+    this = notebooks[index].name
+    links = ["[Contents](../README.md)"]
+    if index > 0:
+        links.insert(0, f"[← {titles[index - 1]}]({notebooks[index - 1].name})")
+    if index + 1 < len(notebooks):
+        links.append(f"[{titles[index + 1]} →]({notebooks[index + 1].name})")
+    links.append(f"[Open in Colab]({COLAB}{repository}/blob/main/notebooks/{this})")
+    return " | ".join(links)
+
+
+def _set(content: NotebookNode, cell: NotebookNode, position: int) -> None:
+    """Give the cell tagged with the new one's id its source, or insert the new one."""
+    tag = cell.id
+    for existing in content.cells:
+        if tag in existing.metadata.get("tags", []):
+            existing.source = cell.source
+            return
+    cell.metadata["tags"] = [tag]
+    content.cells.insert(position, cell)
+
+
+if __name__ == "__main__":
+    main()

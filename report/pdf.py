@@ -1,0 +1,129 @@
+"""The document as a PDF for print and screen readers (PDF/UA-1), through Typst."""
+
+import json
+import textwrap
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import typst
+from pandocfilters import CodeBlock, Para, RawBlock, RawInline, stringify
+
+from report import pandoc
+from report.chapter import TEMPLATES
+from report.document import Document
+from report.errors import ReportError
+from report.numbering import DISPLAY
+
+OUTPUT_COLUMNS = 92  # of the small fixed-width type that fit between the margins
+
+
+def write(document: Document) -> bytes:
+    """Return the PDF. The same document gives the same bytes.
+
+    Raises ReportError with Typst's words when it cannot be typeset accessibly.
+    """
+    with TemporaryDirectory() as folder:
+        for name, content in document.images.items():
+            (Path(folder) / name).write_bytes(content)
+        main = Path(folder) / "report.typ"
+        main.write_text(source(document), "utf-8")
+        try:
+            return typst.compile(
+                main,
+                root=folder,
+                format="pdf",
+                pdf_standards="ua-1",
+                ignore_system_fonts=True,
+            )
+        except typst.TypstError as error:
+            raise ReportError(error.diagnostic) from error
+
+
+def source(document: Document) -> str:
+    """Return the Typst source of the document."""
+
+    def action(kind, content):
+        if kind == "Math":
+            return _formula(content, document.formulas)
+        if kind == "Figure":
+            return _figure(*content)
+        if kind == "Div":
+            return _div(*content)
+        return None
+
+    return pandoc.write(
+        pandoc.transformed(document.blocks, action),
+        "typst",
+        "--syntax-highlighting=idiomatic",
+        f"--template={TEMPLATES / 'report.typ'}",
+        metadata=document.metadata,
+    )
+
+
+def _string(text: str) -> str:
+    """Return `text` as a Typst string, which is written as in JSON."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _formula(content: list, formulas: dict[str, str]) -> dict:
+    """Return a formula with its LaTeX source as alternative text."""
+    style, latex = content
+    blank = " " if style == DISPLAY else ""
+    typst_source = f"${blank}{formulas[latex]}{blank}$"
+    return RawInline("typst", f"#formula({_string(latex)})[{typst_source}];")
+
+
+def _figure(attributes: list, caption: list, blocks: list) -> dict:
+    ((size, alternative, (file, _)),) = (i["c"] for i in blocks[0]["c"])
+    width = dict(size[2])["width"]
+    alternative = _string(stringify(alternative))
+    return Para(
+        [
+            RawInline(
+                "typst",
+                f"#figure(image({_string(file)}, width: {width}, alt: {alternative}), "
+                "caption: [",
+            ),
+            *caption[1][0]["c"],
+            RawInline("typst", f"]) <{attributes[0]}>"),
+        ]
+    )
+
+
+def _div(attributes: list, blocks: list) -> list:
+    identifier, classes, pairs = attributes
+    if "folded" in classes:
+        return []
+    if "text" in classes:
+        return [_wrapped(block) for block in blocks]
+    if "finding" in classes or "environment" in classes:
+        return _call(classes[0], blocks)
+    if "equation" in classes:
+        number = dict(pairs).get("number")
+        argument = f"(number: {_string(number)})" if number else ""
+        label = f" <{identifier}>" if identifier else ""
+        return _call(f"equation{argument}", blocks, label)
+    return blocks
+
+
+def _call(function: str, blocks: list, label: str = "") -> list:
+    """Return `blocks` as the content that a function of the template is called on."""
+    return [
+        RawBlock("typst", f"#{function}["),
+        *blocks,
+        RawBlock("typst", f"]{label}"),
+    ]
+
+
+def _wrapped(block: dict) -> dict:
+    """Break lines as a terminal does; Typst breaks them at blanks alone."""
+    attributes, text = block["c"]
+    lines = [
+        piece
+        for line in text.splitlines()
+        for piece in textwrap.wrap(
+            line, OUTPUT_COLUMNS, drop_whitespace=False, replace_whitespace=False
+        )
+        or [""]
+    ]
+    return CodeBlock(attributes, "\n".join(lines))

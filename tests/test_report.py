@@ -1,0 +1,765 @@
+"""The report: what the two outputs hold, how they agree, how they behave in a browser.
+
+Two documents go through all checks: a small one with every feature, written here, and
+the real notebooks, when a build has left them in build/executed/.
+"""
+
+import base64
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+import typst
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nbformat.v4 import (
+    new_code_cell,
+    new_markdown_cell,
+    new_notebook,
+    new_output,
+)
+
+from report import execute, mathematics, navigation, pandoc, pdf, project
+from report import html as html_page
+from report.chapter import ChapterExporter, code_block, quoted
+from report.document import QUICK_BANNER, Document
+from report.errors import ReportError
+
+GOLDEN = (Path(__file__).parent / "formulas.md").read_text("utf-8")
+FORMULAS = re.findall(r"^- \$(.+)\$$", GOLDEN, re.MULTILINE)
+LATEX = re.compile(r"\\[a-zA-Z]{2}")  # a command that was not converted
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="150">'
+    '<rect width="400" height="150" fill="white"/><path d="M9 99L390 9" stroke="red"/>'
+    "</svg>"
+)
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5E"
+    "rkJggg=="
+)
+
+# --- The small document ---------------------------------------------------------------
+
+
+def text(source, **metadata):
+    return new_markdown_cell(source, metadata=metadata)
+
+
+def code(source, *outputs, tags=()):
+    return new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
+
+
+def shown(data, /, **report):
+    return new_output("display_data", data=data, metadata={"report": report})
+
+
+def figure(
+    key="curve", caption="It falls with $k^2$.", alt="One falling curve.", **data
+):
+    data = data or {"image/svg+xml": SVG}
+    report = {"kind": "figure", "key": key, "caption": caption, "alt": alt}
+    return shown(data, **report, width=5.5)
+
+
+def table(key="cost", caption="Cost by $k$.", columns=3):
+    row = " | ".join(f"long-heading-{n}" for n in range(columns))
+    cells = " | ".join(["$k^2$", *("1.5" for _ in range(columns - 1))])
+    rule = "|".join([":---", *("---:" for _ in range(columns - 1))])
+    markdown = f"| {row} |\n|{rule}|\n| {cells} |"
+    return shown({"text/markdown": markdown}, kind="table", key=key, caption=caption)
+
+
+def environment(profile="full"):
+    return shown(
+        {"text/markdown": "Device: one core."},
+        kind="environment",
+        profile=profile,
+        device="CPU, one core",
+        data="MNIST from a test",
+        versions={"Python": "3.11.7", "torch": "2.15.0"},
+    )
+
+
+def printed(text, name="stdout"):
+    return new_output("stream", name=name, text=text)
+
+
+def opening(title, profile="full"):
+    return [
+        text("[next](x.ipynb) navigation-row", tags=["navigation"]),
+        text(f'# {title}\n\nIt finds that "a < b" & more.'),
+        code("setup_input = 1", environment(profile), tags=["setup"]),
+    ]
+
+
+def first_notebook(profile="full"):
+    return new_notebook(
+        cells=[
+            *opening("Loops with `code`", profile),
+            text(
+                "## What comes\n\n[Figure](#fig-curve), [Table](#tab-cost), "
+                "[Equation (1.2)](#eq-1-2), [below](#The-loop:-it's-slow), "
+                "[chapter 2](02_gradients.ipynb), "
+                "[its end](02_gradients.ipynb#Summary), "
+                "[Figure](02_gradients.ipynb#fig-photograph), "
+                "[Equation (2.1)](02_gradients.ipynb#eq-2-1), "
+                "[licence](../LICENSE), [elsewhere](https://example.org/?a=1&b=2)."
+            ),
+            text(
+                "## The loop: it's *slow*\n\n<!-- a remark -->\nFirst\n"
+                '<a id="eq-1-1"></a>\n$$\na\n= b\n+ c\n\\tag{1.1}\n$$\nthen\n\n'
+                "$$\\begin{aligned} \\mathbf{Y}^{\\nabla} &= \\frac{a}{b} \\\\ &= "
+                "\\sum_{i=0}^{n} x_i \\end{aligned} \\tag{1.2}$$\n\n- in a list "
+                "$x_1$(y)\n\n$$ unnumbered $$\n\n### Deeper\n\n"
+                "| sign | meaning |\n|---|---|\n| $k$ | size |"
+            ),
+            code(
+                "print(convolve(image))  # shown_input",
+                printed("plain $output$ *as is*\n" + "x" * 200 + "\n"),
+                printed("progress-bar", name="stderr"),
+                new_output(
+                    "execute_result",
+                    data={"text/plain": "```fence"},
+                    execution_count=1,
+                ),
+            ),
+            code("folded_input = 1", figure(), tags=["hide-input"]),
+            code("removed_input = 1", table(columns=12), tags=["remove-input"]),
+            code("removed_cell = 1", printed("removed_output"), tags=["remove-cell"]),
+            code(
+                "output_size(1)",
+                new_output(
+                    "error",
+                    ename="ValueError",
+                    evalue="too small",
+                    traceback=["Traceback (most recent call last)", "/home/me"],
+                ),
+                tags=["raises-exception"],
+            ),
+            code(
+                "say(...)",
+                shown({"text/markdown": "Said: [Figure](#fig-curve)."}, kind="prose"),
+                tags=["remove-input"],
+            ),
+            text("## Summary\n\nThe end."),
+        ]
+    )
+
+
+def second_notebook():
+    return new_notebook(
+        cells=[
+            *opening("Gradients"),
+            text("## Idea\n\n$$ \\mathbf{X}^{\\nabla} = 0 \\tag{2.1} $$"),
+            code(
+                "pass",
+                figure(
+                    "photograph", "A pixel.", 'A "grey" pixel.', **{"image/png": PIXEL}
+                ),
+            ),
+            text("## Summary\n\nBack to [the loop](01_loops.ipynb#Summary)."),
+        ]
+    )
+
+
+def chapters(**notebooks):
+    exporter = ChapterExporter()
+    return [
+        exporter.chapter(content, name, project.NOTEBOOKS)
+        for name, content in notebooks.items()
+    ]
+
+
+def sample(profile="full"):
+    return Document(
+        chapters(
+            **{"01_loops": first_notebook(profile), "02_gradients": second_notebook()}
+        )
+    )
+
+
+def executed():
+    found = sorted(execute.EXECUTED.glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        pytest.skip("build/executed/ is empty: run `make report` first")
+    return Document(chapters(**{path.stem: nbformat.read(path, 4) for path in found}))
+
+
+@dataclass
+class Rendered:
+    document: Document
+    page: str
+    typst: str
+    pdf: bytes
+
+
+@pytest.fixture(scope="module", params=[sample, executed], ids=lambda f: f.__name__)
+def rendered(request):
+    document = request.param()
+    page, typst_source = html_page.write(document), pdf.source(document)
+    return Rendered(document, page, typst_source, pdf.write(document))
+
+
+@pytest.fixture(scope="module")
+def small():
+    document = sample()
+    return Rendered(document, html_page.write(document), pdf.source(document), b"")
+
+
+class Elements(HTMLParser):
+    """All start tags of a page, as (name, attributes), and the text inside some."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.all = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.all.append((tag, dict(attrs)))
+
+    def named(self, *names):
+        return [attributes for tag, attributes in self.all if tag in names]
+
+
+# --- What both outputs hold -----------------------------------------------------------
+
+
+def test_pdf_is_accessible_and_named(rendered):
+    assert rendered.pdf.startswith(b"%PDF-")
+    assert b"<pdfuaid:part>1</pdfuaid:part>" in rendered.pdf
+    assert b"/Lang" in rendered.pdf and b"/StructTreeRoot" in rendered.pdf
+
+
+def test_every_picture_has_an_alternative_text(rendered):
+    pictures = Elements(rendered.page).named("img")
+    assert len(pictures) == rendered.typst.count("#figure(image(") > 0
+    assert all(picture["alt"].strip() for picture in pictures)
+    assert all(picture["src"].startswith("data:image/") for picture in pictures)
+    assert "No description" not in rendered.page + rendered.typst
+
+
+def test_all_links_resolve(rendered):
+    elements = Elements(rendered.page)
+    identifiers = [a["id"] for _, a in elements.all if "id" in a]
+    assert len(identifiers) == len(set(identifiers))
+    addresses = [a["href"] for a in elements.named("a")]
+    internal = {a[1:] for a in addresses if a.startswith("#")}
+    assert len(internal) > 10
+    assert internal <= set(identifiers)
+    external = [a for a in addresses if not a.startswith("#")]
+    assert all(a.startswith(("https://", "http://", "mailto:")) for a in external)
+
+
+def test_nothing_is_requested_from_elsewhere(rendered):
+    elements = Elements(rendered.page)
+    assert not elements.named("script", "link", "iframe", "object")
+    for attributes in elements.named("img", "source"):
+        assert not re.match("https?:", attributes.get("src", ""))
+    styles = "".join(re.findall("<style>.*?</style>", rendered.page, re.DOTALL))
+    assert set(re.findall(r"url\(.(\w+:)", styles)) == {"data:"}
+
+
+def test_page_has_landmarks_language_and_description(rendered):
+    elements = Elements(rendered.page)
+    for landmark in ("header", "nav", "main", "footer", "h1", "title"):
+        assert len(elements.named(landmark)) == 1, landmark
+    assert elements.named("html") == [{"lang": "en"}]
+    described = {a.get("name"): a.get("content") for a in elements.named("meta")}
+    assert described["viewport"] == "width=device-width, initial-scale=1"
+    assert len(described["description"]) > 50
+
+
+def test_tables_have_scopes_and_those_of_cells_captions(rendered):
+    elements = Elements(rendered.page)
+    assert {a.get("scope") for a in elements.named("th")} == {"col", "row"}
+    captioned = [a for a in elements.named("table") if "id" in a]
+    assert len(captioned) == len(elements.named("caption")) > 0
+
+
+def readable(rendered):
+    """Return all text that a reader can come across, also in pictures."""
+    pictures = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", rendered.page)
+    page = re.sub(r"data:[\w/+-]+;base64,[^\"]+", "", rendered.page)
+    decoded = [base64.b64decode(picture).decode() for picture in pictures]
+    return "\n".join([html.unescape(page), rendered.typst, *decoded])
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["Traceback", r"(?<![\w./])/(home|root|tmp|Users|work)/", r"\b[A-Z]:\\\\?\w"],
+)
+def test_no_traceback_and_no_path_of_a_machine(rendered, pattern):
+    assert not re.search(pattern, readable(rendered))
+
+
+def test_numbers_agree_in_both_outputs(rendered, tmp_path):
+    page = rendered.page
+    headings = re.findall(r"<h([2-5])>(.*?)</h\1>", page, re.DOTALL)
+    captions = re.findall(r"<(fig)?caption>(.*?)</(?:fig)?caption>", page, re.DOTALL)
+    equations = re.findall(r'<span class="number">\((.*?)\)</span>', page)
+    in_page = {
+        "headings": [plain(text) for _, text in headings],
+        "labels": sorted(plain(text).split()[:2] for _, text in captions),
+        "equations": equations,
+    }
+    for name, content in rendered.document.images.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "report.typ").write_text(rendered.typst, "utf-8")
+
+    def query(selector):
+        main = str(tmp_path / "report.typ")
+        return json.loads(typst.query(main, selector, ignore_system_fonts=True))
+
+    in_pdf = {
+        "headings": [typst_text(h["body"]) for h in query("heading")],
+        "labels": sorted(
+            typst_text(figure["caption"]).split()[:2]
+            for figure in query("figure")
+            if figure.get("caption")
+        ),
+        "equations": re.findall(r'#equation\(number: "(.*?)"\)', rendered.typst),
+    }
+    in_pdf["headings"].remove("Contents")
+    assert len(in_page["headings"]) > 3 and in_page["labels"]
+    assert simplified(in_page) == simplified(in_pdf)
+
+
+def plain(markup):
+    without_source = re.sub("<annotation.*?</annotation>", "", markup, flags=re.DOTALL)
+    return html.unescape(re.sub("<[^>]*>", "", without_source))
+
+
+def typst_text(content):
+    if isinstance(content, list):
+        return "".join(map(typst_text, content))
+    if not isinstance(content, dict):
+        return ""
+    if content.get("func") in ("space", "linebreak"):
+        return " "
+    if content.get("func") == "smartquote":
+        return "'"
+    return content.get("text", "") + "".join(
+        typst_text(content[key])
+        for key in ("body", "child", "children")
+        if key in content
+    )
+
+
+def simplified(numbers):
+    """Leave out quotation marks, which the two outputs hold as different signs."""
+    return json.loads(re.sub(r"'|\\u201[89cd]", "", json.dumps(numbers)))
+
+
+def test_the_same_document_gives_the_same_bytes(small):
+    document = sample()
+    assert html_page.write(document) == small.page
+    assert pdf.write(document) == pdf.write(sample())
+    assert b"CreationDate" not in pdf.write(document)
+
+
+# --- What each kind of cell becomes ---------------------------------------------------
+
+
+def test_tags_decide_what_is_shown(small):
+    for output in (small.page, small.typst):
+        assert "navigation-row" not in output
+        assert "setup_input" not in output
+        assert "removed_input" not in output
+        assert "removed_cell" not in output and "removed_output" not in output
+        assert "shown_input" in output
+        assert "progress-bar" not in output
+        assert "Device: one core." in output
+    folded = re.findall("<details>.*?</details>", small.page, re.DOTALL)
+    assert len(folded) == 1
+    assert "folded_input" in folded[0]
+    assert "folded_input" not in small.typst
+
+
+def test_an_error_is_one_line(small):
+    assert "ValueError: too small" in small.page
+    assert "ValueError: too small" in small.typst
+
+
+def test_output_is_verbatim_and_wrapped_on_paper(small):
+    assert "plain $output$ *as is*" in plain(small.page)
+    assert "x" * 200 in small.page
+    assert "```fence" in plain(small.page)
+    assert "x" * 93 not in small.typst
+    assert "x" * 92 + "\nx" in small.typst
+
+
+def test_references_are_replaced_by_numbers(small):
+    for link in (
+        '<a href="#fig-curve">Figure 1.1</a>',
+        '<a href="#tab-cost">Table 1.1</a>',
+        '<a href="#eq-1-2">Equation (1.2)</a>',
+        '<a href="#fig-photograph">Figure 2.1</a>',
+        '<a href="#gradients-summary">its end</a>',
+        '<a href="#loops-summary">the loop</a>',
+        '<a href="#gradients">chapter 2</a>',
+        f'<a href="{project.repository()}/blob/main/LICENSE">licence</a>',
+    ):
+        assert link in small.page.replace("\n", " "), link
+    for link in ("#link(<fig-curve>)[Figure 1.1]", "#link(<eq-2-1>)[Equation (2.1)]"):
+        assert link in small.typst.replace("\n", " "), link
+
+
+def test_one_chapter_alone_links_to_the_other_notebooks(tmp_path):
+    alone = first_notebook()
+    (tmp_path / "02_gradients.ipynb").touch()
+    (tmp_path / "LICENSE").touch()
+    alone.cells[3].source = "[Figure](02_gradients.ipynb#fig-photograph)"
+    chapter = ChapterExporter().chapter(alone, "01_loops", tmp_path)
+    page = html_page.write(Document([chapter]))
+    assert '<a href="02_gradients.ipynb#fig-photograph">Figure</a>' in page
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_a_banner_marks_stand_in_data(profile):
+    document = sample(profile)
+    assert (QUICK_BANNER in html_page.write(document)) == (profile == "quick")
+    assert f"#let quick = {str(profile == 'quick').lower()}" in pdf.source(document)
+
+
+def test_the_title_page_says_data_machine_and_versions(rendered):
+    for name, value in rendered.document.environment.facts:
+        assert value in plain(rendered.page)
+        assert value.split()[0] in rendered.typst, name
+    assert [name for name, _ in rendered.document.environment.facts] == [
+        "Data",
+        "Profile",
+        "Machine",
+        "Versions",
+    ]
+
+
+# Each: a cell that must not pass, and what the message has to name.
+BROKEN = {
+    "unknown figure": (text("[Figure](#fig-none)"), "#fig-none"),
+    "unknown table": (text("[Table](#tab-none)"), "#tab-none"),
+    "unknown equation": (text("[Equation (1.9)](#eq-1-9)"), "#eq-1-9"),
+    "unknown heading": (
+        text("[x](02_gradients.ipynb#None)"),
+        "02_gradients.ipynb#None",
+    ),
+    "unknown notebook": (text("[x](09_none.ipynb)"), "09_none.ipynb"),
+    "unknown file": (text("[x](../none.py)"), "../none.py"),
+    "wrong number": (text("[Equation (1.1)](#eq-1-2)"), "Equation (1.2)"),
+    "equation out of order": (text(r"$$a \tag{1.7}$$"), "(1.7) stands where (1.3)"),
+    "key taken": (code("pass", figure("curve")), "'curve' is taken by 01_loops.ipynb"),
+    "no alternative text": (code("pass", figure("new", alt=" ")), "'new' has no alt"),
+    "no caption": (code("pass", figure("new", caption="")), "'new' needs a caption"),
+    "table without caption": (code("pass", table("new", "")), "'new' needs a caption"),
+    "no key": (code("pass", figure("")), "without a key"),
+    "bare picture": (
+        code("pass", new_output("display_data", data={"image/png": PIXEL})),
+        "helpers.figures.show",
+    ),
+    "unknown kind": (
+        code("pass", shown({"text/plain": ""}, kind="film")),
+        "unknown kind",
+    ),
+    "picture in the text": (text("![alt](x.png)"), "helpers.figures"),
+    "raw HTML": (text("a <b>bold</b> word"), "<b>"),
+    "second title": (text("# Again"), "'Again'"),
+    "skipped level": (text("##### Too deep"), "'Too deep'"),
+    "refused formula": (text(r"$\|x\|$"), r"\lVert"),
+    "unknown command": (text(r"$\nosuchcommand$"), "nosuchcommand"),
+}
+
+
+@pytest.mark.parametrize("cell, named", BROKEN.values(), ids=BROKEN)
+def test_a_mistake_stops_the_build_and_is_named(cell, named):
+    notebook = first_notebook()
+    notebook.cells.insert(-1, cell)
+    with pytest.raises(ReportError) as stopped:
+        Document(chapters(**{"01_loops": notebook, "02_gradients": second_notebook()}))
+    (line,) = str(stopped.value).splitlines()[:1]
+    assert line.startswith(f"01_loops.ipynb, cell {len(notebook.cells) - 1}: ")
+    assert named in str(stopped.value)
+
+
+def test_all_mistakes_are_told_at_once():
+    notebook = first_notebook()
+    notebook.cells += [text("[x](#fig-a)"), text("[x](#fig-b)")]
+    with pytest.raises(ReportError) as stopped:
+        Document(chapters(**{"01_loops": notebook, "02_gradients": second_notebook()}))
+    assert len(str(stopped.value).splitlines()) == 2
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))
+def test_any_text_passes_as_attribute_and_as_code(any_text):
+    markdown = f"::: {{.x key={quoted(any_text)}}}\n{code_block(any_text)}\n:::"
+    (div,) = pandoc.read(markdown)
+    (_, _, ((_, value),)), (block,) = div["c"]
+    assert value == " ".join(any_text.split())
+    assert block["c"][1] == any_text.rstrip()
+
+
+# --- Formulas -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def typst_formulas():
+    return mathematics.to_typst(FORMULAS)
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_golden_formula_in_the_pdf(formula, typst_formulas):
+    assert mathematics.refusal(formula) is None
+    converted = typst_formulas[formula]
+    assert not LATEX.search(converted)
+    source = f'#set math.equation(alt: "f")\n#set document(title: [f])\n$ {converted} $'
+    typst.compile(source.encode(), format="pdf", pdf_standards="ua-1")
+
+
+def test_golden_formulas_in_the_page():
+    blocks = pandoc.read("\n\n".join(f"${f}$" for f in FORMULAS))
+    assert len(blocks) == len(FORMULAS) >= 40
+    page = pandoc.write(blocks, "html5", "--mathml")
+    assert page.count("<math") == len(FORMULAS)
+    assert not LATEX.search(plain(page))
+
+
+def test_no_latex_is_left_in_either_output(rendered):
+    assert rendered.document.formulas
+    assert not LATEX.search(plain(re.sub(r"(?s)<pre.*?</pre>", "", rendered.page)))
+    for formula, converted in rendered.document.formulas.items():
+        assert not LATEX.search(converted), formula
+
+
+def test_a_formula_too_wide_for_paper_stops_the_build():
+    notebook = second_notebook()
+    notebook.cells.append(text(f"$${' + '.join(['x'] * 99)}$$"))
+    notebook.cells[-2].source = "## Summary"
+    with pytest.raises(ReportError, match="a formula is too wide for the page"):
+        pdf.write(Document(chapters(**{"02_gradients": notebook})))
+
+
+def test_aligned_lines_stay_aligned(small):
+    (aligned,) = (f for f in small.document.formulas if "aligned" in f)
+    lines = small.document.formulas[aligned].split("\\\n")
+    assert len(lines) == 2 and all(line.count("& =") == 1 for line in lines)
+    assert small.page.count('style="text-align: right; padding-right: 0"') == 2
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        r"\|x\|",
+        r"\begin{array}{c} a \end{array}",
+        r"\begin{align} a \end{align}",
+        r"\square",
+        r"\color{red}{x}",
+        r"\operatorname*{fold}",
+        r"\mathbf x",
+    ],
+)
+def test_refused_formulas_come_with_a_hint(formula):
+    assert "cannot be typeset in both outputs: " in mathematics.refusal(formula)
+
+
+# --- The ways to start it -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "exporter, ending, begin",
+    [("HTMLReport", "html", b"<!DOCTYPE html>"), ("PDFReport", "pdf", b"%PDF-")],
+)
+def test_nbconvert_finds_the_exporters(exporter, ending, begin, tmp_path):
+    notebook = second_notebook()
+    notebook.cells[-1].source = "## Summary"  # without its link to the first
+    nbformat.write(notebook, tmp_path / "02_gradients.ipynb")
+    command = [sys.executable, "-m", "nbconvert", "--to", f"report.{exporter}"]
+    subprocess.run(
+        [*command, str(tmp_path / "02_gradients.ipynb")], cwd=project.ROOT, check=True
+    )
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"02_gradients.ipynb", f"02_gradients.{ending}"}
+    assert (tmp_path / f"02_gradients.{ending}").read_bytes().startswith(begin)
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A notebook whose code counts its own runs, and an executor for it."""
+    monkeypatch.setattr(execute, "EXECUTED", tmp_path / "executed")
+    notebook = tmp_path / "01_counting.ipynb"
+    count = "import pathlib\nwith open('runs', 'a') as f: f.write('.')\nprint('ran')"
+    nbformat.write(new_notebook(cells=[text("# Old"), code(count)]), notebook)
+    return notebook, execute.Executor({}, "a test")
+
+
+def test_only_changed_code_is_executed_again(runs, capsys):
+    notebook, executor = runs
+    content = executor.execute_if_changed(notebook)
+    content.cells[0].source = "# New"
+    nbformat.write(content, notebook)
+    again = executor.execute_if_changed(notebook)
+    assert again.cells[0].source == "# New"
+    assert again.cells[1].outputs[0].text == "ran\n"
+    assert (notebook.parent / "runs").read_text() == "."
+    assert "01_counting: unchanged" in capsys.readouterr().out
+
+    content.cells[1].source += "\nprint('changed')"
+    nbformat.write(content, notebook)
+    changed = executor.execute_if_changed(notebook)
+    assert changed.cells[1].outputs[0].text == "ran\nchanged\n"
+    assert (notebook.parent / "runs").read_text() == ".."
+
+
+def test_what_a_run_rests_on_decides_too(runs):
+    notebook, executor = runs
+    content = nbformat.read(notebook, 4)
+    other = execute.Executor({}, "other data")
+    assert executor._digest(content) == executor._digest(content)
+    assert executor._digest(content) != other._digest(content)
+
+
+def test_a_failing_cell_is_named_with_its_traceback(runs):
+    notebook, executor = runs
+    cells = [text("# T"), code("1"), code("def divide():\n    return 1 / 0\ndivide()")]
+    nbformat.write(new_notebook(cells=cells), notebook)
+    with pytest.raises(ReportError) as stopped:
+        executor.execute(notebook)
+    assert str(stopped.value).startswith("01_counting.ipynb, cell 3 failed:")
+    assert "ZeroDivisionError" in str(stopped.value)
+    assert "return 1 / 0" in re.sub(r"\x1b\[[\d;]*m", "", str(stopped.value))
+
+
+def test_help_is_there():
+    command = [sys.executable, "-m", "report", "--help"]
+    done = subprocess.run(command, cwd=project.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "--in-place" in done.stdout
+
+
+def test_navigation_is_written_once(tmp_path):
+    nbformat.write(first_notebook(), tmp_path / "01_loops.ipynb")
+    bare = new_notebook(cells=[text("# Gradients")])
+    nbformat.write(bare, tmp_path / "02_gradients.ipynb")
+    notebooks = sorted(tmp_path.glob("*.ipynb"))
+
+    assert navigation.update(notebooks, write=False) == notebooks
+    assert navigation.update(notebooks, write=True) == notebooks
+    assert navigation.update(notebooks, write=True) == []
+
+    first, second = (nbformat.read(path, 4) for path in notebooks)
+    assert [cell.metadata.tags for cell in second.cells[::2]] == [
+        ["navigation"],
+        ["setup"],
+    ]
+    assert "[2 Gradients →](02_gradients.ipynb)" in first.cells[0].source
+    assert "[← 1 Loops with `code`](01_loops.ipynb)" in second.cells[0].source
+    owner_and_name = project.repository().removeprefix("https://github.com")
+    place = f"github{owner_and_name}/blob/main/notebooks/02_gradients.ipynb"
+    assert f"(https://colab.research.google.com/{place})" in second.cells[0].source
+    assert first.cells[2].source == second.cells[2].source == navigation.setup_cell()
+    assert project.repository() in second.cells[2].source
+    assert nbformat.read(notebooks[0], 4).cells[0].id == first.cells[0].id
+
+
+# --- In a browser ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("no Chromium here: install Debian's package `chromium`")
+    api = pytest.importorskip("playwright.sync_api")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=quiet)
+        yield started
+        started.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request):
+    return request.param
+
+
+@pytest.fixture
+def opened(browser, rendered, scheme, tmp_path):
+    """The page, opened without a network, and all that it complained about."""
+    (tmp_path / "report.html").write_text(rendered.page, "utf-8")
+    context = browser.new_context(color_scheme=scheme, offline=True)
+    page = context.new_page()
+    page.complaints = []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("request", lambda request: page.complaints.append(request.url))
+    address = (tmp_path / "report.html").as_uri()
+    page.goto(address)
+    page.complaints = [
+        c for c in page.complaints if c != address and not c.startswith("data:")
+    ]
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_the_window(opened, width):
+    opened.set_viewport_size({"width": width, "height": 900})
+    assert opened.complaints == []
+    assert opened.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    unseen = """selector => [...document.querySelectorAll(selector)].filter(element => {
+        const box = element.getBoundingClientRect();
+        return box.width < 2 || box.height < 2;
+    }).length"""
+    assert opened.locator("math").count() > 0
+    assert opened.evaluate(unseen, "math") == 0
+    assert opened.evaluate(unseen, "figure img") == 0
+    assert opened.evaluate(
+        "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
+    )
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing_serious(opened, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    opened.set_viewport_size({"width": width, "height": 900})
+    opened.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    violations = axe.run(opened).response["violations"]
+    serious = [v for v in violations if v["impact"] in ("serious", "critical")]
+    assert [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in serious] == []
+
+
+def test_formulas_are_set_in_their_typeface(opened):
+    assert opened.evaluate("document.fonts.check('16px Formulas')")
+    assert opened.evaluate("[...document.fonts].every(f => f.status === 'loaded')")
+
+
+def test_aligned_equations_stand_below_one_another(browser, small, tmp_path):
+    (tmp_path / "report.html").write_text(small.page, "utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    signs = page.locator("#eq-1-2 mtd:nth-child(2) > mo:first-child").all()
+    left = [sign.bounding_box()["x"] for sign in signs]
+    assert len(left) == 2 and abs(left[0] - left[1]) < 1
+    page.close()
+
+
+def test_the_keyboard_reaches_text_and_folded_code(browser, small, tmp_path):
+    (tmp_path / "report.html").write_text(small.page, "utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the text"
+    assert page.locator(".skip").bounding_box()["x"] >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main-text"
+    page.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details").get_attribute("open") is not None
+    assert page.locator("details code").is_visible()
+    page.close()
