@@ -21,7 +21,8 @@ from helpers.conv import Size, check_input, output_size, pair
 
 Pair = tuple[int, int]
 
-# A block of patches this large is still in the cache when the product reads it.
+# Small enough that patches are still in the cache when the product reads them, large
+# enough that the call costs little beside its work.
 BLOCK_BYTES = 3 * 2**20
 
 # With fewer channels, image rows are longer runs of memory than pixels are.
@@ -62,7 +63,7 @@ def convolve_shifted(
 ) -> Tensor:
     """Convolve by one product per kernel entry (1 x 1 convolutions), shifted and added.
 
-    Source: kn2row (Vasudevan, Anderson and Gregg, 2017), here in channels-last order.
+    Source: kn2row, arXiv:1704.04428, here in channels-last order.
     """
     image, kernel, padding = without_stride(input_batch, kernel, stride, padding)
     image = image.permute(0, 2, 3, 1)
@@ -105,14 +106,20 @@ def convolve_fft(
     return Y[:, :, : h - k_h + 1, : w - k_w + 1].contiguous()
 
 
+# Outputs, tiles and kernels of 1-dimensional F(2, 3).
+WINOGRAD_A = torch.tensor([[1.0, 1, 1, 0], [0, 1, -1, -1]])
+WINOGRAD_B = torch.tensor([[1.0, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+WINOGRAD_G = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+
+
 def convolve_winograd(
     input_batch: Tensor, kernel: Tensor, stride: Size = 1, padding: Size = 0
 ) -> Tensor:
     """Convolve 3 x 3 kernels with 16 instead of 36 products per 2 x 2 outputs.
 
-    Y = A [(G K G^T) * (B d B^T)] A^T for every 4 x 4 tile d, stride 1 only. Raises
-    ValueError for other kernels and strides. Source: F(2 x 2, 3 x 3) of Lavin and Gray,
-    2016.
+    Y = A [(G K G^T) * (B d B^T)] A^T for every 4 x 4 tile d, as one product each with
+    the Kronecker squares of A, B and G. Raises ValueError for other kernels and for
+    strides but 1. Source: F(2 x 2, 3 x 3) of arXiv:1509.09308.
     """
     stride, (above, left), (h_out, w_out) = geometry(
         input_batch, kernel, stride, padding
@@ -137,10 +144,6 @@ def convolve_winograd(
     Y = Y.permute(2, 5, 3, 0, 4, 1).reshape(b, c_out, 2 * rows, 2 * columns)
     return Y[:, :, :h_out, :w_out].contiguous()
 
-
-WINOGRAD_A = torch.tensor([[1.0, 1, 1, 0], [0, 1, -1, -1]])
-WINOGRAD_B = torch.tensor([[1.0, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
-WINOGRAD_G = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 
 WAYS = {
     "loops": convolve_loops,
@@ -171,7 +174,9 @@ class ShiftedProducts(Function):
         image, kernel = ctx.saved_tensors
         c_out, c, k_h, k_w = kernel.shape
         dX = shifted_products(dY, *adjoint(kernel, ctx.padding))
-        pixels, shifts, count = shifted_pixels(image, (k_h, k_w), ctx.padding)
+        padded = pad_pixels(image, ctx.padding)
+        pixels, shifts = padded.flatten(0, 2), row_shifts(k_h, k_w, padded.shape[2])
+        count = len(pixels) - shifts[-1]
         # As wide as the padded image, so that output and pixel have the same row.
         dY = F.pad(dY, (0, 0, 0, k_w - 1, 0, k_h - 1)).flatten(0, 2)
         columns = dY[:count].T.contiguous()
@@ -181,33 +186,29 @@ class ShiftedProducts(Function):
 
 def shifted_products(image: Tensor, kernel: Tensor, padding: Pair) -> Tensor:
     """Return the convolution of a channels-last image, channels last as well."""
-    (b, h, w, c), (c_out, _, k_h, k_w), (above, left) = (
-        image.shape,
-        kernel.shape,
-        padding,
-    )
-    pixels, shifts, count = shifted_pixels(image, (k_h, k_w), padding)
+    c_out, c, k_h, k_w = kernel.shape
+    padded = pad_pixels(image, padding)
+    b, h, w, _ = padded.shape
+    pixels, shifts = padded.flatten(0, 2), row_shifts(k_h, k_w, w)
     entries = kernel.permute(2, 3, 1, 0).reshape(-1, c, c_out).contiguous()
     Y = pixels.new_zeros(len(pixels), c_out)
+    # The last rows lack the pixel below the last kernel entry: they are cut off.
+    count = len(pixels) - shifts[-1]
     for rows in slices(count, BLOCK_BYTES // (Y.element_size() * (c + 2 * c_out))):
         for s, entry in zip(shifts, entries, strict=True):
             Y[rows] += product(pixels[rows.start + s : rows.stop + s], entry)
-    h, w = h + 2 * above, w + 2 * left
     return Y.view(b, h, w, c_out)[:, : h - k_h + 1, : w - k_w + 1].contiguous()
 
 
-def shifted_pixels(
-    image: Tensor, kernel_size: Pair, padding: Pair
-) -> tuple[Tensor, list[int], int]:
-    """Return the padded pixels as rows, the shift of every kernel entry, and a count.
+def row_shifts(k_h: int, k_w: int, width: int) -> list[int]:
+    """Return how many pixels after the first one each kernel entry meets its pixel."""
+    return [n * width + m for n in range(k_h) for m in range(k_w)]
 
-    Output row p needs the pixel rows p + shift; the first `count` rows have them all.
-    """
-    (above, left), (k_h, k_w) = padding, kernel_size
-    padded = F.pad(image, (0, 0, left, left, above, above)).contiguous()
-    pixels = padded.flatten(0, 2)
-    shifts = [n * padded.shape[2] + m for n in range(k_h) for m in range(k_w)]
-    return pixels, shifts, len(pixels) - shifts[-1]
+
+def pad_pixels(image: Tensor, padding: Pair) -> Tensor:
+    """Pad a channels-last image with zeros; a negative amount cuts off."""
+    above, left = padding
+    return F.pad(image, (0, 0, left, left, above, above)).contiguous()
 
 
 class PatchRows(Function):
@@ -221,7 +222,8 @@ class PatchRows(Function):
         Y = image.new_empty(b, *output_size((h, w), (k_h, k_w), 1, padding), c_out)
         W = kernel.permute(2, 3, 1, 0).reshape(-1, c_out)
         for images, rows, U in patch_rows(image, (k_h, k_w), padding):
-            Y[images, rows] = product(U, W).view_as(Y[images, rows])
+            part = Y[images, rows]
+            part.copy_(product(U, W).view_as(part))
         return Y
 
     @staticmethod
@@ -234,7 +236,8 @@ class PatchRows(Function):
         dX, dW = torch.empty_like(image), W.new_zeros(c, len(W))
         # One copy of the patches of dY serves both gradients.
         for images, rows, U in patch_rows(dY, (k_h, k_w), padding):
-            dX[images, rows] = product(U, W).view_as(dX[images, rows])
+            part = dX[images, rows]
+            part.copy_(product(U, W).view_as(part))
             dW += product(image[images, rows].reshape(-1, c).T, U)
         dK = dW.view(c, k_h, k_w, c_out).flip(1, 2).permute(3, 0, 1, 2)
         return dX, dK, None
@@ -244,15 +247,15 @@ def patch_rows(
     image: Tensor, kernel_size: Pair, padding: Pair
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """Yield images, rows of the output and their patches (positions, k), in blocks."""
-    (above, left), (k_h, k_w), c = padding, kernel_size, image.shape[3]
-    padded = F.pad(image, (0, 0, left, left, above, above)).contiguous()
-    # A view (b, h, w_out, k_w * c): neighbouring pixels are one run of memory.
-    runs = padded.flatten(2).unfold(2, k_w * c, c)
-    b, h, w_out, _ = runs.shape
-    h_out = h - k_h + 1
-    for images, rows in blocks(b, h_out, w_out * k_h * k_w * c * image.element_size()):
-        parts = [runs[images, rows.start + n : rows.stop + n] for n in range(k_h)]
-        yield images, rows, torch.cat(parts, 3).flatten(0, 2)
+    (b, h, w, c), (k_h, k_w), (above, left) = image.shape, kernel_size, padding
+    h_out, w_out = h + 2 * above - k_h + 1, w + 2 * left - k_w + 1
+    bytes_per_row = w_out * k_h * k_w * c * image.element_size()
+    for images in slices(b, BLOCK_BYTES // (h_out * bytes_per_row)):
+        # A view (b, h, w_out, k_w * c): neighbouring pixels are one run of memory.
+        runs = pad_pixels(image[images], padding).flatten(2).unfold(2, k_w * c, c)
+        for rows in slices(h_out, BLOCK_BYTES // bytes_per_row):
+            parts = [runs[:, rows.start + n : rows.stop + n] for n in range(k_h)]
+            yield images, rows, torch.cat(parts, 3).flatten(0, 2)
 
 
 class PatchColumns(Function):
@@ -295,20 +298,15 @@ def patch_columns(
     image: Tensor, kernel_size: Pair, padding: Pair
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """Yield images, rows of the output and their patches (k, positions), in blocks."""
-    (above, left), (k_h, k_w) = padding, kernel_size
-    padded = F.pad(image, (left, left, above, above)) if any(padding) else image
-    # A view (c, k_h, k_w, b, h_out, w_out) of all patches.
-    windows = padded.unfold(2, k_h, 1).unfold(3, k_w, 1).permute(1, 4, 5, 0, 2, 3)
-    c, _, _, b, h_out, w_out = windows.shape
-    for images, rows in blocks(b, h_out, w_out * k_h * k_w * c * image.element_size()):
-        yield images, rows, windows[:, :, :, images, rows].reshape(c * k_h * k_w, -1)
-
-
-def blocks(batch: int, rows: int, bytes_per_row: int) -> Iterator[tuple[slice, slice]]:
-    """Cut a batch into blocks of about BLOCK_BYTES: yield slices of images and rows."""
-    for some_images in slices(batch, BLOCK_BYTES // (bytes_per_row * rows)):
-        for some_rows in slices(rows, BLOCK_BYTES // bytes_per_row):
-            yield some_images, some_rows
+    (b, c, h, w), (k_h, k_w), (above, left) = image.shape, kernel_size, padding
+    h_out, w_out = h + 2 * above - k_h + 1, w + 2 * left - k_w + 1
+    bytes_per_row = w_out * k_h * k_w * c * image.element_size()
+    for images in slices(b, BLOCK_BYTES // (h_out * bytes_per_row)):
+        padded = F.pad(image[images], (left, left, above, above))
+        # A view (c, k_h, k_w, b, h_out, w_out) of all patches.
+        windows = padded.unfold(2, k_h, 1).unfold(3, k_w, 1).permute(1, 4, 5, 0, 2, 3)
+        for rows in slices(h_out, BLOCK_BYTES // bytes_per_row):
+            yield images, rows, windows[..., rows, :].reshape(c * k_h * k_w, -1)
 
 
 def slices(length: int, at_once: int) -> Iterator[slice]:
@@ -374,8 +372,8 @@ def adjoint(kernel: Tensor, padding: Pair) -> tuple[Tensor, Pair]:
 def product(left: Tensor, right: Tensor) -> Tensor:
     """Return left @ right, computed by the library that also computes F.conv2d.
 
-    In float32 on a CPU that is oneDNN. The library behind @, MKL, leaves half of the
-    vector width of AMD's processors unused.
+    In float32 on a CPU that is oneDNN. MKL, the library behind @, was measured to be
+    only half as fast on a processor by AMD.
     """
     if not (HAS_ONEDNN and left.is_cpu and left.dtype == torch.float32):
         return left @ right

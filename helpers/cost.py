@@ -7,16 +7,18 @@ Everything is float32 on one CPU thread. `python -m helpers.cost` prints the tab
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -89,6 +91,8 @@ CASES = (
     Case(16, 3, 224, 7, 64, stride=2, padding=3),
 )
 
+GROWTH_BASE = Case(8, 16, 32, 3, 16)
+
 LARGE_KERNELS = tuple(Case(8, 4, 64, k, 4, padding=k // 2) for k in (5, 9, 15, 21))
 
 
@@ -97,11 +101,11 @@ LARGE_KERNELS = tuple(Case(8, 4, 64, k, 4, padding=k // 2) for k in (5, 9, 15, 2
 
 @dataclass(frozen=True)
 class Machine:
-    """What one thread of this machine reaches; `measure_machine` finds out.
+    """What one thread of this machine reaches, by kind of work; see `measure_machine`.
 
-    Kinds of work: "loop" (Python on single tensor elements), "matmul" (the operator @),
-    "product" (`algorithms.product`), "transform" (Fourier), "copy". Bytes are counted
-    when read and when written; large calls work outside of the cache.
+    Kinds: "loop" (Python on single tensor elements), "matmul" (the operator @),
+    "product" (`algorithms.product`), "transform" (Fourier), "copy". Bytes count when
+    read and when written: of patches in the cache, and of large tensors outside.
     """
 
     macs_per_second: dict[str, float]
@@ -157,7 +161,8 @@ class Cost:
     def seconds(self, machine: Machine, backward: bool = False) -> float:
         """Return the predicted seconds of a forward pass, or with the backward pass.
 
-        Each of the two gradients is a convolution of the same size: hence times three.
+        A lower bound, as small products and copies stay below the peaks. Each of the
+        two gradients is a convolution of the same size: hence times three.
         """
         forward = sum(phase.seconds(machine) for phase in self.phases)
         return 3 * forward if backward else forward
@@ -166,12 +171,14 @@ class Cost:
 class Counts:
     """Numbers of values of one case, by the letters of the formulas below.
 
-    X input, Z padded input, K kernel, Y output, U all patches; P output positions, N
-    kernel entries, C and O channels; `macs` of the definition, P N C O.
+    C and O channels, N kernel entries, P output positions, X input, Z padded input, K
+    kernel, Y output, U all patches; `macs` = P N C O, the multiply-adds of the
+    definition.
     """
 
     def __init__(self, case: Case):
-        self.C, self.O, self.N = case.in_channels, case.out_channels, case.kernel_size**2
+        self.C, self.O = case.in_channels, case.out_channels
+        self.N = case.kernel_size**2
         self.P = case.batch * case.size_out**2
         self.X = case.batch * self.C * case.size**2
         self.Z = case.batch * self.C * (case.size + 2 * case.padding) ** 2
@@ -181,15 +188,15 @@ class Counts:
 
 
 def predict(case: Case, way: str) -> Cost:
-    """Return what `way` costs; its formulas stand in the docstrings below."""
+    """Return what `way` costs; the docstrings of MODELS hold its formulas."""
     return MODELS[way](case)
 
 
 def loops(case: Case) -> Cost:
-    """P N C O multiply-adds of four calls each: two look-ups, product and sum.
+    """P N C O multiply-adds, each of four calls: two look-ups, a product, a sum.
 
-    Each reads two values, and reads and writes the sum. Memory: Z, and Y twice (single
-    values, then the tensor).
+    Each reads two values, then reads and writes the sum. Memory: Z + 2 Y, for the
+    outputs are single values first.
     """
     n = Counts(case)
     work = Phase("loop", 4 * n.macs, 4 * n.macs, n.macs)
@@ -197,7 +204,10 @@ def loops(case: Case) -> Cost:
 
 
 def unfold(case: Case) -> Cost:
-    """One copy into U, then one product: memory U + Y, where U is about N times X."""
+    """One copy (2 U) and one product (U + K + Y, P N C O multiply-adds).
+
+    Memory: U + Y. At stride 1, with padding that keeps the size, U is N times X.
+    """
     n = Counts(case)
     copy = Phase("copy", 1, 2 * n.U)
     product = Phase("matmul", 1, n.U + n.K + n.Y, n.macs)
@@ -205,40 +215,509 @@ def unfold(case: Case) -> Cost:
 
 
 def shifted(case: Case) -> Cost:
-    """N products per block of pixels, each added to the output: N (C + 4 O) per pixel.
+    """N products per block of pixels (C + O each), added to the output (3 O).
 
-    Positions at which the kernel leaves the image are computed too, then cut off.
-    Memory: Z, K, the uncut output and Y.
+    There are Q = Z / C pixels, and as many outputs, of which P are kept (2 Y). Memory:
+    Z + K + Q O + Y. With a stride, the cost of `_without_stride` on top.
     """
     case, strided, kept = _without_stride(case)
     n = Counts(case)
-    grid = n.Z // n.C
-    count = grid - (case.kernel_size - 1) * (case.size + 2 * case.padding + 1)
-    at_once = algorithms.BLOCK_BYTES // (VALUE_BYTES * (n.C + 2 * n.O))
-    calls = n.N * math.ceil(count / at_once)
+    Q = n.Z // n.C
+    # The last outputs have no pixel under the last kernel entry.
+    side = case.size + 2 * case.padding
+    Q_used = Q - (case.kernel_size - 1) * (side + 1)
+    Q_block = algorithms.BLOCK_BYTES // (VALUE_BYTES * (n.C + 2 * n.O))
+    calls = n.N * math.ceil(Q_used / Q_block)
     phases = (
         *strided,
-        Phase("copy", 3, n.X + n.Z + grid * n.O + 2 * n.Y),
-        Phase("product", calls, n.N * count * (n.C + n.O), n.K * count),
-        Phase("copy", calls, n.N * count * 3 * n.O),
+        Phase("copy", 3, n.X + n.Z + Q * n.O + 2 * n.Y),
+        Phase("product", calls, n.N * Q_used * (n.C + n.O), n.K * Q_used),
+        Phase("copy", calls, n.N * Q_used * 3 * n.O),
     )
-    return Cost(phases, VALUE_BYTES * (kept + n.Z + n.K + grid * n.O + n.Y))
+    return Cost(phases, VALUE_BYTES * (kept + n.Z + n.K + Q * n.O + n.Y))
 
 
 def im2row(case: Case) -> Cost:
-    """As unfold, but in blocks: memory Z, Y and two blocks of U, not all of it."""
+    """As unfold, in blocks: copy (2 U), product (U + K + Y), copy to its place (2 Y).
+
+    Memory: Y and, of one block, Z and U twice (the next one is copied before this one
+    is given up) or U and Y. With a stride, the cost of `_without_stride` on top.
+    """
     case, strided, kept = _without_stride(case)
     n = Counts(case)
-    image_bytes = VALUE_BYTES * n.U // case.batch
-    blocks = sum(1 for _ in algorithms.blocks(case.batch, case.size_out, image_bytes // case.size_out))
-    few = n.C < algorithms.FEW_CHANNELS
-    padded = 0 if few and case.padding == 0 else n.Z
+    row_bytes = VALUE_BYTES * n.U // (case.batch * case.size_out)
+    images = len(
+        _slices(case.batch, algorithms.BLOCK_BYTES // (row_bytes * case.size_out))
+    )
+    blocks = images * len(_slices(case.size_out, algorithms.BLOCK_BYTES // row_bytes))
+    copies = 1 if n.C < algorithms.FEW_CHANNELS else case.kernel_size
     phases = (
         *strided,
-        Phase("copy", 1, 2 * padded),
-        Phase("copy", blocks * (1 if few else case.kernel_size), 2 * n.U),
+        Phase("copy", images, n.X + n.Z),
+        Phase("copy", blocks * copies, 2 * n.U),
         Phase("product", blocks, n.U + n.K + n.Y, n.macs),
         Phase("copy", blocks, 2 * n.Y),
     )
-    alive = n.U / blocks * (2 if blocks > 1 else 1) + (n.Y if blocks == 1 else 0)
-    return Cost(phases, round(VALUE_BYTES * (kept + padded + n.Y + alive)))
+    U, Y = math.ceil(n.U / blocks), math.ceil(n.Y / blocks)
+    block = math.ceil(n.Z / images) + max(U + Y, 2 * U if blocks > 1 else 0)
+    return Cost(phases, VALUE_BYTES * (kept + n.Y + block))
+
+
+def _slices(length: int, at_once: int) -> list[slice]:
+    return list(algorithms.slices(length, at_once))
+
+
+def fft(case: Case) -> Cost:
+    """Transforms of all planes, and one small complex product per frequency.
+
+    A real plane of S = n x n values takes 5/4 S log2 S multiply-adds and has
+    n (n/2 + 1) frequencies of two values each. The product takes 4 B C O multiply-adds
+    for each of them, and copies the spectra into its order and back. Memory: Z and
+    either all spectra, those of X and K twice, or the inverse transform: Y's spectrum
+    twice, and S.
+    """
+    case, strided, kept = _without_stride(case)
+    n = Counts(case)
+    side = scipy.fft.next_fast_len(case.size + 2 * case.padding, real=True)
+    S, frequencies = side**2, side * (side // 2 + 1)
+    X, K, Y = case.batch * n.C, n.C * n.O, case.batch * n.O
+    planes, spectrum = X + K + Y, 2 * frequencies
+    macs = 4 * frequencies * case.batch * n.C * n.O
+    phases = (
+        *strided,
+        Phase("copy", 2, n.X + n.Z + 2 * n.Y),
+        Phase(
+            "transform", 3, planes * (S + spectrum), planes * 1.25 * S * math.log2(S)
+        ),
+        Phase("copy", 3, 2 * planes * spectrum),
+        Phase("matmul", frequencies, planes * spectrum, macs),
+    )
+    held = max((2 * X + 2 * K + Y) * spectrum, Y * (2 * spectrum + S))
+    return Cost(phases, VALUE_BYTES * (kept + n.Z + held))
+
+
+def winograd(case: Case) -> Cost:
+    """16 products C O per tile of 2 x 2 outputs, T tiles, instead of 36.
+
+    Tiles are copied (2 x 16 T C), transformed by a 16 x 16 matrix (2 x 16 T C),
+    multiplied (16 T (C + O)), transformed back by a 4 x 16 matrix (20 T O) and copied
+    (2 Y). Memory: Z + 16 T C + 16 C O + 20 T O.
+    """
+    n = Counts(case)
+    tiles = math.ceil(case.size_out / 2)
+    T = case.batch * tiles**2
+    Z = case.batch * n.C * (2 * tiles + 2) ** 2
+    phases = (
+        Phase("copy", 3, n.X + Z + 32 * T * n.C + 2 * n.Y),
+        Phase("matmul", 1, 32 * T * n.C, 16 * 16 * T * n.C),
+        Phase("matmul", 1, 25 * n.C * n.O, 16 * 9 * n.C * n.O),
+        Phase("matmul", 16, 16 * (T * n.C + n.C * n.O + T * n.O), 16 * T * n.C * n.O),
+        Phase("matmul", 1, 20 * T * n.O, 4 * 16 * T * n.O),
+    )
+    memory = Z + 16 * T * n.C + 16 * n.C * n.O + 20 * T * n.O
+    return Cost(phases, VALUE_BYTES * memory)
+
+
+def _without_stride(case: Case) -> tuple[Case, tuple[Phase, ...], int]:
+    """Return the stride-1 case that the way computes, what making it costs, and keeps.
+
+    The image is padded, then rearranged: X + 3 Z' values for an image of Z'.
+    """
+    if case.stride == 1:
+        return case, (), 0
+    kernel_size = math.ceil(case.kernel_size / case.stride)
+    channels = case.in_channels * case.stride**2
+    size = case.size_out + kernel_size - 1
+    cells = Case(case.batch, channels, size, kernel_size, case.out_channels, padding=0)
+    Z = Counts(cells).X
+    return cells, (Phase("copy", 2, Counts(case).X + 3 * Z),), Z
+
+
+MODELS = {
+    "loops": loops,
+    "unfold": unfold,
+    "shifted": shifted,
+    "im2row": im2row,
+    "FFT": fft,
+    "Winograd": winograd,
+}
+
+
+# --- Measurement ----------------------------------------------------------------------
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, and on as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def seconds(call: Callable[[], object], number: int = 1) -> float:
+    """Return the mean seconds of `number` calls in a row.
+
+    The processor's seconds: those in which it worked for other programs do not count.
+    """
+    start = time.process_time()
+    for _ in range(number):
+        call()
+    return (time.process_time() - start) / number
+
+
+def _calls_per_sample(call: Callable[[], object]) -> int:
+    """Warm up, then return how many calls make up five milliseconds."""
+    call()
+    return math.ceil(5e-3 / seconds(call))
+
+
+def _typical(call: Callable[[], object]) -> float:
+    """Return the median seconds per call of nine samples."""
+    number = _calls_per_sample(call)
+    return statistics.median(seconds(call, number) for _ in range(9))
+
+
+def measure_machine() -> Machine:
+    """Measure the speeds that `Cost.seconds` needs on one thread, in about a second."""
+    tiny, square = torch.ones(2, 2), torch.randn(512, 512)
+    planes = square.view(256, 32, 32)
+    patches = torch.randn(32, 34, 34).unfold(1, 3, 1).unfold(2, 3, 1)
+    patches = patches.permute(0, 3, 4, 1, 2)
+    large = torch.randn(2**24)
+    small = Case(1, 2, 6, 3, 2)
+    X, K = small.tensors()
+    with one_thread(), torch.no_grad():
+        loop = _typical(lambda: algorithms.convolve_loops(X, K, padding=1))
+        matmul = _typical(lambda: square @ square)
+        product = _typical(lambda: algorithms.product(square, square))
+        transform = _typical(lambda: torch.fft.rfft2(planes))
+        copy = _typical(patches.contiguous)
+        copy_large = _typical(large.clone)
+        return Machine(
+            macs_per_second={
+                "matmul": 512**3 / matmul,
+                "product": 512**3 / product,
+                "transform": planes.numel() * 1.25 * math.log2(32 * 32) / transform,
+            },
+            seconds_per_call={
+                "loop": loop / predict(small, "loops").calls,
+                "matmul": _typical(lambda: tiny @ tiny),
+                "product": _typical(lambda: algorithms.product(tiny, tiny)),
+                "transform": _typical(lambda: torch.fft.rfft2(tiny)),
+                "copy": _typical(tiny.clone),
+            },
+            bytes_per_second=2 * VALUE_BYTES * patches.numel() / copy,
+            bytes_per_second_large=2 * VALUE_BYTES * large.numel() / copy_large,
+        )
+
+
+def passes(case: Case, way: str) -> tuple[Callable[[], Tensor], Callable[[], tuple]]:
+    """Return the forward pass, and forward + backward, as calls without arguments.
+
+    Each own way gets its input in the memory layout that suits it.
+    """
+    function = algorithms.WAYS.get(way, F.conv2d)
+    whole_pixels = way == "shifted" or (
+        way == "im2row" and case.in_channels >= algorithms.FEW_CHANNELS
+    )
+    own_layout = torch.channels_last if whole_pixels else torch.contiguous_format
+    layout = REFERENCES.get(way, own_layout)
+    X, K = (tensor.to(memory_format=layout) for tensor in case.tensors())
+    options = {"stride": case.stride, "padding": case.padding}
+
+    def forward() -> Tensor:
+        with torch.no_grad():
+            return function(X, K, **options)
+
+    leaves = X.detach().requires_grad_(), K.detach().requires_grad_()
+    dY = torch.randn_like(forward())
+
+    def both() -> tuple[Tensor, Tensor]:
+        return torch.autograd.grad(function(*leaves, **options), leaves, dY)
+
+    return forward, both
+
+
+def computes(way: str, case: Case) -> bool:
+    """Tell whether `way` can compute `case`: Winograd takes 3 x 3 at stride 1 only."""
+    return way != "Winograd" or (case.kernel_size, case.stride) == (3, 1)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one way on one case, one value per round.
+
+    `way` is a key of algorithms.WAYS or of REFERENCES; `both` is forward + backward,
+    with the gradients of input and kernel.
+    """
+
+    case: Case
+    way: str
+    forward: tuple[float, ...]
+    both: tuple[float, ...]
+
+
+def measure(
+    cases: Sequence[Case] = CASES,
+    ways: Sequence[str] = MEASURED,
+    rounds: int = 25,
+    budget: float = 1.5,
+    quiet: bool = False,
+) -> list[Timing]:
+    """Time F.conv2d, in both memory layouts, and `ways` on one thread, taking turns.
+
+    Other work on the machine slows all of them alike, as they alternate in each round.
+    Ways that cannot compute a case are left out; a way that has taken `budget` seconds
+    sits out after its fifth round. `quiet` hides the progress bar.
+    """
+    timings = []
+    with one_thread():
+        for case in tqdm(cases, "measuring", unit="shape", disable=quiet):
+            timings += _take_turns(case, [*REFERENCES, *ways], rounds, budget)
+    return timings
+
+
+def _take_turns(case: Case, ways: Sequence[str], rounds: int, budget: float):
+    calls = {way: passes(case, way) for way in ways if computes(way, case)}
+    numbers = {way: list(map(_calls_per_sample, pair)) for way, pair in calls.items()}
+    samples = {way: ([], []) for way in calls}
+    for turn in range(rounds):
+        for way, taken in samples.items():
+            if turn < 5 or sum(map(sum, taken)) < budget:
+                for i in range(2):
+                    taken[i].append(seconds(calls[way][i], numbers[way][i]))
+    return [Timing(case, way, *map(tuple, taken)) for way, taken in samples.items()]
+
+
+class Spread(NamedTuple):
+    """Quartiles over rounds."""
+
+    low: float
+    median: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Time of a way as a multiple of F.conv2d's time in the same round."""
+
+    case: Case
+    way: str
+    forward: Spread
+    both: Spread
+
+
+def ratios(timings: Sequence[Timing]) -> list[Ratio]:
+    """Compare every own way with F.conv2d in its faster layout for that case."""
+    result = []
+    for timing in timings:
+        if timing.way not in REFERENCES:
+            reference = fastest_reference(timings, timing.case)
+            spreads = map(_spread, (timing.forward, timing.both), reference)
+            result.append(Ratio(timing.case, timing.way, *spreads))
+    return result
+
+
+def fastest_reference(
+    timings: Sequence[Timing], case: Case
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the seconds of F.conv2d, forward and both, each in its faster layout."""
+    references = [t for t in timings if t.case == case and t.way in REFERENCES]
+    forward = min((t.forward for t in references), key=statistics.median)
+    both = min((t.both for t in references), key=statistics.median)
+    return forward, both
+
+
+def _spread(ours: Sequence[float], reference: Sequence[float]) -> Spread:
+    # A way that sat out is compared in the rounds that both have played.
+    quotients = [a / b for a, b in zip(ours, reference, strict=False)]
+    return Spread(*np.quantile(quotients, [0.25, 0.5, 0.75]).tolist())
+
+
+def best(ratios: Sequence[Ratio], passes: str) -> dict[Case, Ratio]:
+    """Return the fastest own way for every case, in passes "forward" or "both"."""
+    fastest = {}
+    for ratio in ratios:
+        rival = fastest.setdefault(ratio.case, ratio)
+        if getattr(ratio, passes).median < getattr(rival, passes).median:
+            fastest[ratio.case] = ratio
+    return fastest
+
+
+def median_of_best(ratios: Sequence[Ratio], passes: str) -> float:
+    """Return the median over the cases of the fastest own way's ratio."""
+    fastest = best(ratios, passes).values()
+    return statistics.median(getattr(ratio, passes).median for ratio in fastest)
+
+
+def measure_memory(case: Case, way: str, backward: bool = False) -> int:
+    """Return the peak of allocated bytes above input and kernel; the output counts.
+
+    PyTorch's allocations are seen, the scratch memory inside libraries is not.
+    """
+    # Without this the profiler reports the absence of a GPU as an error.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    call = passes(case, way)[backward]
+    with one_thread(), TemporaryDirectory() as folder:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+            result = call()
+        path = Path(folder) / "trace.json"
+        record.export_chrome_trace(str(path))
+        events = json.loads(path.read_text())["traceEvents"]
+    del result
+    changes = [event for event in events if event["name"] == "[memory]"]
+    changes.sort(key=lambda event: event["ts"])
+    return max(itertools.accumulate(event["args"]["Bytes"] for event in changes))
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Forward seconds (medians) per value of one parameter, and slopes, per way.
+
+    A slope of 2 on log-log axes means: twice the value, four times the time.
+    """
+
+    parameter: str
+    values: tuple[int, ...]
+    seconds: dict[str, tuple[float, ...]]
+    slopes: dict[str, float]
+
+
+def growth(
+    parameter: str,
+    values: Sequence[int],
+    ways: Sequence[str] = MEASURED,
+    base: Case = GROWTH_BASE,
+    rounds: int = 9,
+    quiet: bool = False,
+) -> Growth:
+    """Measure the forward pass as "size", "channels" or "kernel_size" grows.
+
+    "channels" are those of input and output; a larger kernel gets the padding that
+    keeps the size. F.conv2d is measured along, in its faster layout. Raises ValueError
+    for another parameter.
+    """
+    cases = [vary(base, parameter, value) for value in values]
+    timings = measure(cases, ways, rounds, quiet=quiet)
+    measured = {
+        way: tuple(
+            statistics.median(t.forward)
+            for case in cases
+            for t in timings
+            if (t.case, t.way) == (case, way)
+        )
+        for way in ways
+    }
+    references = (fastest_reference(timings, case)[0] for case in cases)
+    measured["F.conv2d"] = tuple(map(statistics.median, references))
+    slopes = {way: slope(values, taken) for way, taken in measured.items()}
+    return Growth(parameter, tuple(values), measured, slopes)
+
+
+def vary(base: Case, parameter: str, value: int) -> Case:
+    """Return `base` with another "size", "channels" or "kernel_size".
+
+    Raises ValueError for another parameter.
+    """
+    if parameter == "size":
+        return replace(base, size=value)
+    if parameter == "channels":
+        return replace(base, in_channels=value, out_channels=value)
+    if parameter == "kernel_size":
+        return replace(base, kernel_size=value, padding=value // 2)
+    raise ValueError(f"cannot vary {parameter!r}: choose size, channels or kernel_size")
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """Return the slope of the straight line through the points on log-log axes."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+# --- Command line ---------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print both tables: realistic shapes, and large kernels."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.cost",
+        description="Time the ways to compute a convolution against F.conv2d: forward "
+        "and forward + backward, float32, one thread, side by side in every round.",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=25, help="rounds per shape (default: 25)"
+    )
+    rounds = parser.parse_args(arguments).rounds
+    if rounds < 1:
+        parser.error(f"--rounds is {rounds}: give at least 1")
+    shapes = measure(CASES, MEASURED, rounds)
+    kernels = measure(LARGE_KERNELS, ("FFT",), rounds)
+    print("Time as a multiple of F.conv2d's: forward / forward + backward")
+    print(shapes_table(shapes))
+    print()
+    print("Large kernels: milliseconds, forward / forward + backward")
+    print(kernels_table(kernels))
+
+
+def shapes_table(timings: Sequence[Timing]) -> str:
+    """Return the ratios of all ways by case, the best ones, and their medians."""
+    compared = ratios(timings)
+    by_cell = {(ratio.case, ratio.way): ratio for ratio in compared}
+    ways = list(dict.fromkeys(ratio.way for ratio in compared))
+    forward, both = best(compared, "forward"), best(compared, "both")
+    rows = [["shape", "F.conv2d, ms", *ways, "best"]]
+    for case in forward:
+        times = map(statistics.median, fastest_reference(timings, case))
+        cells = [by_cell.get((case, way)) for way in ways]
+        rows.append(
+            [
+                case.label,
+                _two(*(1000 * time for time in times)),
+                *("-" if r is None else _two(r.forward[1], r.both[1]) for r in cells),
+                _two(forward[case].forward.median, both[case].both.median),
+            ]
+        )
+    medians = (median_of_best(compared, passes) for passes in ("forward", "both"))
+    rows.append(["median", "", *[""] * len(ways), _two(*medians)])
+    return _aligned(rows)
+
+
+def kernels_table(timings: Sequence[Timing]) -> str:
+    """Return milliseconds of F.conv2d and of the FFT by case, and their ratio."""
+    rows = [["shape", "F.conv2d", "FFT", "F.conv2d / FFT"]]
+    for ratio, timing in zip(
+        ratios(timings), (t for t in timings if t.way == "FFT"), strict=True
+    ):
+        reference = fastest_reference(timings, ratio.case)
+        ours = timing.forward, timing.both
+        rows.append(
+            [
+                ratio.case.label,
+                *(
+                    _two(*(1000 * statistics.median(t) for t in x))
+                    for x in (reference, ours)
+                ),
+                _two(1 / ratio.forward.median, 1 / ratio.both.median),
+            ]
+        )
+    return _aligned(rows)
+
+
+def _two(forward: float, both: float) -> str:
+    return f"{forward:.2f} / {both:.2f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        [row[0].ljust(widths[0])]
+        + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        for row in rows
+    )
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""say(), table() and source(): what was measured or written reaches the text untyped."""
+"""say(), table(), source(): measured numbers and code reach the text untyped."""
 
 import html
 import inspect

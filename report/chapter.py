@@ -38,7 +38,10 @@ class ChapterExporter(TemplateExporter):
 
     @property
     def default_config(self) -> Config:
-        config = Config({"ExtractOutputPreprocessor": {"enabled": True}})
+        config = Config(
+            CoalesceStreamsPreprocessor={"enabled": True},
+            ExtractOutputPreprocessor={"enabled": True},
+        )
         config.merge(super().default_config)
         return config
 

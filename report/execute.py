@@ -62,7 +62,7 @@ class Executor:
     def _digest(self, content: NotebookNode) -> str:
         everything = [
             [(cell.source, cell.metadata.get("tags")) for cell in _code(content)],
-            [path.read_text("utf-8") for path in sorted(ROOT.glob("helpers/*.py"))],
+            [path.read_text("utf-8") for path in sorted(ROOT.glob("helpers/**/*.py"))],
             self.basis,
             platform.python_version(),
             sorted(f"{found.name} {found.version}" for found in distributions()),

@@ -5,7 +5,17 @@ import html
 import re
 from pathlib import PurePath
 
-from pandocfilters import Div, Image, Math, Plain, RawBlock, Span, Str, stringify
+from pandocfilters import (
+    CodeBlock,
+    Div,
+    Image,
+    Math,
+    Plain,
+    RawBlock,
+    Span,
+    Str,
+    stringify,
+)
 
 from report import font, mathematics, pandoc
 from report.chapter import TEMPLATES
@@ -30,6 +40,8 @@ def write(document: Document) -> str:
             attributes, caption, blocks = content
             box = _scrolling(_label(caption), blocks)
             return {"t": "Figure", "c": [attributes, caption, [box]]}
+        if kind == "CodeBlock" and _is_text(content):
+            return _scrolling("Text", [CodeBlock(*content)], "text")
         if kind == "Div":
             return _div(*content)
         return None
@@ -65,6 +77,12 @@ def _scrolling(label: str, blocks: list, *classes: str) -> dict:
     return Div(["", ["scrolling", *classes], attributes], blocks)
 
 
+def _is_text(content: list) -> bool:
+    """Say whether a block of code has no language: output, a drawing in letters."""
+    (_, classes, _), _ = content
+    return not classes
+
+
 def _label(caption: list) -> str:
     """Return the bold number that a caption begins with; "Table" for want of one."""
     blocks = caption[1]
@@ -96,7 +114,7 @@ def _div(attributes: list, blocks: list):
             RawBlock("html", "</details>"),
         ]
     if "text" in classes:
-        return _scrolling("Output", blocks, "text")
+        return blocks
     if "equation" in classes:
         number = dict(pairs).get("number")
         label = f"Equation {number}" if number else "Formula"

@@ -36,7 +36,7 @@ REWRITES_FOR_MATHML = [
     (r"\\mathbf\{([A-Za-z0-9]+)\}", r"\\textbf{\1}"),  # would be slanted
     (r"\\overline(?![a-zA-Z])", r"\\bar"),  # would stay short
     # Space that browsers leave out: around signs, before and after operators' names.
-    (r"\\(odot|oplus|otimes)(?![a-zA-Z])", r"\\:\\\1\\:"),
+    (r"\\(odot|oplus|otimes)(?![a-zA-Z])", r"\\,\\\1\\,"),
     (
         rf"(\\[a-zA-Z]+|[\w}})])\s*(?={_OPERATOR})",
         lambda m: m[0] if m[1][0] == "\\" else rf"{m[1]}\,",

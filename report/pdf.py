@@ -47,6 +47,8 @@ def source(document: Document) -> str:
             return _formula(content, document.formulas)
         if kind == "Figure":
             return _figure(*content)
+        if kind == "CodeBlock":
+            return _code(*content)
         if kind == "Div":
             return _div(*content)
         return None
@@ -94,8 +96,6 @@ def _div(attributes: list, blocks: list) -> list:
     identifier, classes, pairs = attributes
     if "folded" in classes:
         return []
-    if "text" in classes:
-        return [_wrapped(block) for block in blocks]
     if "finding" in classes or "environment" in classes:
         return _call(classes[0], blocks)
     if "equation" in classes:
@@ -115,9 +115,10 @@ def _call(function: str, blocks: list, label: str = "") -> list:
     ]
 
 
-def _wrapped(block: dict) -> dict:
-    """Break lines as a terminal does; Typst breaks them at blanks alone."""
-    attributes, text = block["c"]
+def _code(attributes: list, text: str) -> dict | None:
+    """Break lines of output as a terminal does; Typst breaks them at blanks alone."""
+    if attributes[1]:  # a language: code has short lines, and keeps them
+        return None
     lines = [
         piece
         for line in text.splitlines()

@@ -1,18 +1,20 @@
+# Set-up: find the report's folder or fetch it (as in Colab), say what this runs on.
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = "{repository}"
-
+address = os.environ.get(
+    "REPORT_REPOSITORY",
+    "{repository}",
+)
 here = Path.cwd()
-root = next((f for f in (here, *here.parents) if (f / "helpers").is_dir()), None)
-if root is None:  # opened on its own, as Colab does: fetch what it belongs to
-    root = here / REPOSITORY.rpartition("/")[2]
-    subprocess.run(["git", "clone", "--depth=1", REPOSITORY, str(root)], check=True)
-os.chdir(root)
-sys.path.insert(0, str(root))
+homes = [f for f in (here, *here.parents) if (f / "helpers/environment.py").exists()]
+home = homes[0] if homes else here / "convolution-report"
+if not home.exists():
+    subprocess.run(["git", "clone", "--depth=1", address, str(home)], check=True)
+sys.path.insert(0, str(home))
 
-from helpers import environment
+from helpers.environment import prepare
 
-device = environment.prepare()
+device = prepare()

@@ -1,0 +1,8 @@
+"""Where data sets are kept, and how large the files may be that they come in."""
+
+from pathlib import Path
+
+DATA_FOLDER = Path(__file__).resolve().parents[2] / "data"
+
+# The real files stay far below, packed and unpacked; a decompression bomb does not.
+MOST_FILE_BYTES = 2**29

@@ -1,0 +1,109 @@
+"""Config: everything that decides what one training run comes to, besides its seed."""
+
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from helpers.models import NETWORKS
+
+CHOICES = {
+    "data": ("mnist", "varres", "cifar10"),
+    "network": tuple(NETWORKS),
+    "loss": ("cross-entropy", "binary cross-entropy"),
+    "optimizer": ("Adam", "RMSprop"),
+    "schedule": ("constant", "one-cycle"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The choices of one training run; two equal ones with one seed train alike.
+
+    data: which set, by its name in `helpers.data`.
+    network, network_options: class of `helpers.models`, and arguments for it.
+    loss: "cross-entropy", or "binary cross-entropy", the mean over one yes-or-no
+        question per class.
+    label_smoothing: share of the target that is spread evenly over all classes.
+    optimizer, learning_rate: the peak of the schedule; other settings are PyTorch's.
+    schedule: "constant", or "one-cycle": up over the first 30 % of the steps, then down
+        to nearly nothing, along cosines.
+    weight_average: decay per step of an exponential average of the weights, which then
+        takes the place of the weights wherever the network is evaluated; 0 for none.
+    validation_share: share of the training images that is held out, the same ones for
+        every seed: of MNIST's 60,000 a sixth makes 10,000. With 0 all are trained on.
+
+    Raises ValueError, naming what is allowed, for an unknown name or a wrong value.
+    """
+
+    data: str = "mnist"
+    network: str = "FixedNet"
+    network_options: Mapping[str, Any] | tuple = ()
+    loss: str = "cross-entropy"
+    label_smoothing: float = 0.0
+    optimizer: str = "Adam"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    batch_size: int = 32
+    epochs: int = 8
+    weight_average: float = 0.0
+    validation_share: float = 1 / 6
+
+    def __new__(cls, **settings: Any) -> "Config":
+        # Ahead of __init__, which would raise TypeError without a list of the names.
+        names = [field.name for field in fields(cls)]
+        for name in settings:
+            if name not in names:
+                raise ValueError(f"unknown setting {name!r}: use {', '.join(names)}")
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                self._refuse(name, " or ".join(map(repr, allowed)))
+        for name in ("batch_size", "epochs"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                self._refuse(name, "a whole number from 1 up")
+        for name in ("label_smoothing", "weight_average", "validation_share"):
+            if not 0 <= self._as_float(name) < 1:
+                self._refuse(name, "a number from 0 up to, but not including, 1")
+        if not 0 < self._as_float("learning_rate") < math.inf:
+            self._refuse("learning_rate", "a number above 0")
+        if self.label_smoothing and self.loss != "cross-entropy":
+            self._refuse("label_smoothing", f"0 with the loss {self.loss!r}")
+        self._set_network_options()
+
+    def _as_float(self, name: str) -> float:
+        """Replace a number by its float, so that 1 and 1.0 make the same run."""
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self._refuse(name, "a number")
+        object.__setattr__(self, name, float(value))
+        return float(value)
+
+    def _set_network_options(self) -> None:
+        """Keep the options as sorted pairs, which can be hashed, and try them out."""
+        options = dict(self.network_options)
+        network = NETWORKS[self.network]
+        allowed = list(inspect.signature(network).parameters)
+        if unknown := set(options) - set(allowed):
+            raise ValueError(
+                f"network_options has {', '.join(sorted(unknown))}; {self.network} "
+                f"takes {', '.join(allowed)}"
+            )
+        pairs = sorted((name, _hashable(value)) for name, value in options.items())
+        object.__setattr__(self, "network_options", tuple(pairs))
+
+    def _refuse(self, name: str, allowed: str) -> None:
+        raise ValueError(f"{name} is {getattr(self, name)!r}: use {allowed}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON knows them; `Config(**...)` gives an equal one."""
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        return settings | {"network_options": dict(self.network_options)}
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,139 @@
+"""Many runs: what is recorded is looked up, what is missing is trained in parallel."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from statistics import fmean
+
+import safetensors.torch
+import torch
+from joblib import Parallel, cpu_count, delayed, parallel_config
+from tqdm.auto import tqdm
+
+from helpers import runs
+from helpers.training.batches import load_data
+from helpers.training.config import Config
+from helpers.training.loop import train
+
+# On stand-in data a sweep only shows that everything works, as fast as it can.
+QUICK_EPOCHS = 2
+QUICK_SEEDS = 2
+
+Task = tuple[Config, int]  # with its seed
+
+
+def sweep(
+    configs: Iterable[Config], seeds: Iterable[int], headline: str | None = None
+) -> dict[Config, list[runs.Record]]:
+    """The records of every config, one per seed, in the order given.
+
+    What is recorded is not trained again. The rest is trained on the GPU, or with one
+    process per CPU core, or on the Dask cluster that REPORT_CLUSTER=tcp://host:port
+    names, and recorded run by run, so that an interruption costs little. On stand-in
+    data no run has more than QUICK_EPOCHS, and no config more than QUICK_SEEDS.
+
+    headline: the name of the result that these runs count for. They are evaluated on
+    the test set, and the first seed keeps its weights for `load_model`. Raises
+    ValueError when there is not exactly one config to go with it.
+    """
+    configs, seeds = list(configs), list(seeds)
+    if headline and len(configs) != 1:
+        raise ValueError(
+            f"the headline {headline!r} came with {len(configs)} configs: a headline "
+            "is the result of exactly one"
+        )
+    tasks = {config: _tasks(config, seeds) for config in configs}
+    wanted = dict.fromkeys(task for group in tasks.values() for task in group)
+    found = _recorded(wanted, headline)
+    if missing := [task for task in wanted if task not in found]:
+        found |= _train_all(missing, headline, keep_weights_of=seeds[0])
+    return {config: [found[task] for task in group] for config, group in tasks.items()}
+
+
+def _tasks(config: Config, seeds: list[int]) -> list[Task]:
+    if load_data(config.data).stand_in:
+        seeds = seeds[:QUICK_SEEDS]
+        config = replace(config, epochs=min(config.epochs, QUICK_EPOCHS))
+    return [(config, seed) for seed in seeds]
+
+
+def _recorded(wanted: Iterable[Task], headline: str | None) -> dict[Task, runs.Record]:
+    found, indexes = {}, {}
+    for config, seed in wanted:
+        dataset = load_data(config.data)
+        folder = runs.folder(dataset.stand_in)
+        if folder not in indexes:
+            indexes[folder] = runs.Index(folder, defaults=Config().to_dict())
+        identity = (config.to_dict(), seed, dataset.fingerprint)
+        if record := indexes[folder].find(*identity, headline):
+            found[config, seed] = record
+    return found
+
+
+def _train_all(
+    missing: list[Task], headline: str | None, keep_weights_of: int
+) -> dict[Task, runs.Record]:
+    """Train, and record each run as soon as it is done."""
+    # The longest first, so that no core waits long for another at the end.
+    missing = sorted(missing, key=lambda task: -task[0].epochs / task[0].batch_size)
+    jobs = [
+        delayed(_train_one)(
+            position, *task, load_data(task[0].data).fingerprint, headline
+        )
+        for position, task in enumerate(missing)
+    ]
+    found, accuracies = {}, []
+    with _workers(len(jobs)) as (parallel, where):
+        bar = tqdm(parallel(jobs), desc=where, total=len(jobs), unit="run", leave=False)
+        for position, record, weights in bar:
+            folder = runs.folder(record["stand_in"])
+            if headline and record["seed"] == keep_weights_of:
+                name = f"{headline.replace('/', '-')}-{record['seed']}.safetensors"
+                runs.keep_weights(folder, name, weights)
+                record["weights"] = name
+            runs.append(folder, record)
+            found[missing[position]] = record
+            accuracies.append(record["history"]["train_accuracy"][-1])
+            bar.set_postfix_str(f"mean training accuracy {fmean(accuracies):.2%}")
+    return found
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[tuple[Parallel, str]]:
+    """A way to run that many jobs, and what to call it."""
+    unordered = {"return_as": "generator_unordered", "batch_size": 1}
+    if address := os.environ.get("REPORT_CLUSTER"):
+        from dask.distributed import Client  # slow to import, and rarely needed
+
+        with Client(address) as client, parallel_config("dask", client=client):
+            yield Parallel(pre_dispatch="all", **unordered), f"Dask cluster {address}"
+    elif torch.cuda.is_available():
+        yield Parallel(n_jobs=1, **unordered), torch.cuda.get_device_name()
+    else:
+        processes = min(jobs, cpu_count())
+        with parallel_config("loky", inner_max_num_threads=1):
+            parallel = Parallel(n_jobs=processes, **unordered)
+            yield parallel, f"no GPU found, {processes} CPU processes"
+
+
+def _train_one(
+    position: int, config: Config, seed: int, fingerprint: str, headline: str | None
+) -> tuple[int, runs.Record, bytes]:
+    """Runs in a worker, which may stand on another machine, with files of its own."""
+    if load_data(config.data).fingerprint != fingerprint:
+        raise ValueError(
+            f"a worker loads other {config.data} data than this process: set "
+            "REPORT_DATA and REPORT_PROFILE alike on all machines, and start anew"
+        )
+    identity = json.dumps([config.to_dict(), seed, fingerprint], sort_keys=True)
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    checkpoint = runs.ROOT / "build" / "checkpoints" / f"{digest}.safetensors"
+    model, record = train(config, seed, headline, checkpoint, progress=False)
+    checkpoint.unlink(missing_ok=True)
+    weights = {
+        name: value.cpu().contiguous() for name, value in model.state_dict().items()
+    }
+    return position, record, safetensors.torch.save(weights)
