@@ -1,10 +1,11 @@
 """Six ways to compute the same convolution, from products, copies and transforms.
 
 All take an input (batch, in_channels, height, width) and a kernel (out_channels,
-in_channels, kernel_height, kernel_width), return (batch, out_channels, h_out, w_out)
-without a bias, can be differentiated once, and raise ValueError for sizes that do not
-fit. Stride and padding are one int or a (vertical, horizontal) pair. What each way
-costs is predicted and measured in `helpers.cost`.
+in_channels, kernel_height, kernel_width), return (batch, out_channels, h_out, w_out),
+can be differentiated, and raise ValueError for sizes that do not fit. Stride and
+padding are one int or a (vertical, horizontal) pair; dilation and a bias are left to
+the loops, which are the definition. What each way costs is predicted and measured in
+`helpers.cost`.
 """
 
 import itertools
@@ -30,23 +31,35 @@ FEW_CHANNELS = 16
 
 
 def convolve_loops(
-    input_batch: Tensor, kernel: Tensor, stride: Size = 1, padding: Size = 0
+    input_batch: Tensor,
+    kernel: Tensor,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    bias: Tensor | None = None,
 ) -> Tensor:
-    """Convolve by definition: one multiply-add after the other, in Python."""
-    (down, right), (above, left), (h_out, w_out) = geometry(
-        input_batch, kernel, stride, padding
-    )
-    (b, _, _, _), (c_out, c, k_h, k_w) = input_batch.shape, kernel.shape
-    padded = F.pad(input_batch, (left, left, above, above))
-    outputs = itertools.product(range(b), range(c_out), range(h_out), range(w_out))
-    values = []
-    for image, o, i, j in outputs:
-        value = 0
-        for channel, n, m in itertools.product(range(c), range(k_h), range(k_w)):
-            pixel = padded[image, channel, i * down + n, j * right + m]
-            value = value + pixel * kernel[o, channel, n, m]
-        values.append(value)
-    return torch.stack(values).view(b, c_out, h_out, w_out)
+    """Convolve by definition, in seven nested loops, Equation (1.8)."""
+    check_input(input_batch, kernel.shape[1])
+    b, c, h, w = input_batch.shape
+    c_out, _, k_h, k_w = kernel.shape
+    h_out, w_out = output_size((h, w), (k_h, k_w), stride, padding, dilation)
+    (s_h, s_w), (d_h, d_w) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    p_h, p_w = pair(padding, "padding", 0)
+    padded = F.pad(input_batch, (p_w, p_w, p_h, p_h))
+    output = input_batch.new_empty(b, c_out, h_out, w_out)
+    for a in range(b):
+        for d in range(c_out):
+            for i in range(h_out):
+                for j in range(w_out):
+                    total = 0.0 if bias is None else bias[d]
+                    for channel in range(c):
+                        for n in range(k_h):
+                            for m in range(k_w):
+                                row, column = i * s_h + n * d_h, j * s_w + m * d_w
+                                pixel = padded[a, channel, row, column]
+                                total = total + pixel * kernel[d, channel, n, m]
+                    output[a, d, i, j] = total
+    return output
 
 
 def convolve_unfold(
@@ -246,16 +259,20 @@ class PatchRows(Function):
 def patch_rows(
     image: Tensor, kernel_size: Pair, padding: Pair
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yield images, rows of the output and their patches (positions, k), in blocks."""
+    """Yield images, rows of the output and their patches (positions, k), in blocks.
+
+    All blocks are written to the same memory, one after the other.
+    """
     (b, h, w, c), (k_h, k_w), (above, left) = image.shape, kernel_size, padding
     h_out, w_out = h + 2 * above - k_h + 1, w + 2 * left - k_w + 1
-    bytes_per_row = w_out * k_h * k_w * c * image.element_size()
-    for images in slices(b, BLOCK_BYTES // (h_out * bytes_per_row)):
+    buffer, at_once = block_buffer(image, b * h_out, w_out * k_h * k_w * c)
+    for images in slices(b, at_once // h_out):
         # A view (b, h, w_out, k_w * c): neighbouring pixels are one run of memory.
         runs = pad_pixels(image[images], padding).flatten(2).unfold(2, k_w * c, c)
-        for rows in slices(h_out, BLOCK_BYTES // bytes_per_row):
+        for rows in slices(h_out, at_once):
             parts = [runs[:, rows.start + n : rows.stop + n] for n in range(k_h)]
-            yield images, rows, torch.cat(parts, 3).flatten(0, 2)
+            block = buffer[: k_h * parts[0].numel()].view(*parts[0].shape[:3], -1)
+            yield images, rows, torch.cat(parts, 3, out=block).flatten(0, 2)
 
 
 class PatchColumns(Function):
@@ -297,16 +314,31 @@ class PatchColumns(Function):
 def patch_columns(
     image: Tensor, kernel_size: Pair, padding: Pair
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yield images, rows of the output and their patches (k, positions), in blocks."""
+    """Yield images, rows of the output and their patches (k, positions), in blocks.
+
+    All blocks are written to the same memory, one after the other.
+    """
     (b, c, h, w), (k_h, k_w), (above, left) = image.shape, kernel_size, padding
     h_out, w_out = h + 2 * above - k_h + 1, w + 2 * left - k_w + 1
-    bytes_per_row = w_out * k_h * k_w * c * image.element_size()
-    for images in slices(b, BLOCK_BYTES // (h_out * bytes_per_row)):
+    buffer, at_once = block_buffer(image, b * h_out, w_out * k_h * k_w * c)
+    for images in slices(b, at_once // h_out):
         padded = F.pad(image[images], (left, left, above, above))
         # A view (c, k_h, k_w, b, h_out, w_out) of all patches.
         windows = padded.unfold(2, k_h, 1).unfold(3, k_w, 1).permute(1, 4, 5, 0, 2, 3)
-        for rows in slices(h_out, BLOCK_BYTES // bytes_per_row):
-            yield images, rows, windows[..., rows, :].reshape(c * k_h * k_w, -1)
+        for rows in slices(h_out, at_once):
+            part = windows[..., rows, :]
+            block = buffer[: part.numel()].view(part.shape).copy_(part)
+            yield images, rows, block.view(c * k_h * k_w, -1)
+
+
+def block_buffer(image: Tensor, rows: int, values_per_row: int) -> tuple[Tensor, int]:
+    """Return memory for one block of at most BLOCK_BYTES, and its number of rows.
+
+    Fresh memory for every block would have to be mapped, page by page, every time.
+    """
+    block_rows = BLOCK_BYTES // (values_per_row * image.element_size())
+    at_once = min(rows, max(1, block_rows))
+    return image.new_empty(at_once * values_per_row), at_once
 
 
 def slices(length: int, at_once: int) -> Iterator[slice]:

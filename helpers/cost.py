@@ -13,7 +13,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -195,12 +195,11 @@ def predict(case: Case, way: str) -> Cost:
 def loops(case: Case) -> Cost:
     """P N C O multiply-adds, each of four calls: two look-ups, a product, a sum.
 
-    Each reads two values, then reads and writes the sum. Memory: Z + 2 Y, for the
-    outputs are single values first.
+    Each reads two values, then reads and writes the sum. Memory: Z + Y.
     """
     n = Counts(case)
     work = Phase("loop", 4 * n.macs, 4 * n.macs, n.macs)
-    return Cost((work,), VALUE_BYTES * (n.Z + 2 * n.Y))
+    return Cost((work,), VALUE_BYTES * (n.Z + n.Y))
 
 
 def unfold(case: Case) -> Cost:
@@ -240,31 +239,27 @@ def shifted(case: Case) -> Cost:
 def im2row(case: Case) -> Cost:
     """As unfold, in blocks: copy (2 U), product (U + K + Y), copy to its place (2 Y).
 
-    Memory: Y and, of one block, Z and U twice (the next one is copied before this one
-    is given up) or U and Y. With a stride, the cost of `_without_stride` on top.
+    Memory: Y, and Z + U + Y of one block. With a stride, the cost of `_without_stride`
+    on top.
     """
     case, strided, kept = _without_stride(case)
     n = Counts(case)
     row_bytes = VALUE_BYTES * n.U // (case.batch * case.size_out)
-    images = len(
-        _slices(case.batch, algorithms.BLOCK_BYTES // (row_bytes * case.size_out))
-    )
-    blocks = images * len(_slices(case.size_out, algorithms.BLOCK_BYTES // row_bytes))
+    at_once = algorithms.BLOCK_BYTES // row_bytes
+    images = list(algorithms.slices(case.batch, at_once // case.size_out))
+    rows = list(algorithms.slices(case.size_out, at_once))
+    blocks = len(images) * len(rows)
     copies = 1 if n.C < algorithms.FEW_CHANNELS else case.kernel_size
     phases = (
         *strided,
-        Phase("copy", images, n.X + n.Z),
+        Phase("copy", len(images), n.X + n.Z),
         Phase("copy", blocks * copies, 2 * n.U),
         Phase("product", blocks, n.U + n.K + n.Y, n.macs),
         Phase("copy", blocks, 2 * n.Y),
     )
-    U, Y = math.ceil(n.U / blocks), math.ceil(n.Y / blocks)
-    block = math.ceil(n.Z / images) + max(U + Y, 2 * U if blocks > 1 else 0)
-    return Cost(phases, VALUE_BYTES * (kept + n.Y + block))
-
-
-def _slices(length: int, at_once: int) -> list[slice]:
-    return list(algorithms.slices(length, at_once))
+    block = Counts(replace(case, batch=images[0].stop))
+    held = block.Z + (block.U + block.Y) * rows[0].stop / case.size_out
+    return Cost(phases, round(VALUE_BYTES * (kept + n.Y + held)))
 
 
 def fft(case: Case) -> Cost:
@@ -464,32 +459,43 @@ def measure(
     cases: Sequence[Case] = CASES,
     ways: Sequence[str] = MEASURED,
     rounds: int = 25,
-    budget: float = 1.5,
     quiet: bool = False,
 ) -> list[Timing]:
-    """Time F.conv2d, in both memory layouts, and `ways` on one thread, taking turns.
+    """Time F.conv2d, in both memory layouts, and `ways` on one thread, in turns.
 
-    Other work on the machine slows all of them alike, as they alternate in each round.
-    Ways that cannot compute a case are left out; a way that has taken `budget` seconds
-    sits out after its fifth round. `quiet` hides the progress bar.
+    Ways that cannot compute a case are left out. `quiet` hides the progress bar.
     """
     timings = []
-    with one_thread():
-        for case in tqdm(cases, "measuring", unit="shape", disable=quiet):
-            timings += _take_turns(case, [*REFERENCES, *ways], rounds, budget)
+    for case in tqdm(cases, "measuring", unit="shape", disable=quiet):
+        able = [way for way in (*REFERENCES, *ways) if computes(way, case)]
+        calls = {way: passes(case, way) for way in able}
+        taken = take_turns(
+            {(way, i): call for way in able for i, call in enumerate(calls[way])},
+            rounds,
+        )
+        timings += [Timing(case, way, taken[way, 0], taken[way, 1]) for way in able]
     return timings
 
 
-def _take_turns(case: Case, ways: Sequence[str], rounds: int, budget: float):
-    calls = {way: passes(case, way) for way in ways if computes(way, case)}
-    numbers = {way: list(map(_calls_per_sample, pair)) for way, pair in calls.items()}
-    samples = {way: ([], []) for way in calls}
-    for turn in range(rounds):
-        for way, taken in samples.items():
-            if turn < 5 or sum(map(sum, taken)) < budget:
-                for i in range(2):
-                    taken[i].append(seconds(calls[way][i], numbers[way][i]))
-    return [Timing(case, way, *map(tuple, taken)) for way, taken in samples.items()]
+def take_turns(
+    calls: Mapping[Hashable, Callable[[], object]], rounds: int
+) -> dict[Hashable, tuple[float, ...]]:
+    """Return the seconds of every call on one thread, one value per round.
+
+    Other work on the machine slows all of them alike, as they alternate in each round;
+    short calls first run once untimed. A call that has taken more than a second sits
+    out after its fifth round.
+    """
+    taken = {key: [] for key in calls}
+    with one_thread():
+        numbers = {key: _calls_per_sample(call) for key, call in calls.items()}
+        for turn in range(rounds):
+            for key, call in calls.items():
+                if turn < 5 or sum(taken[key]) < 1:
+                    if numbers[key] > 1:
+                        call()
+                    taken[key].append(seconds(call, numbers[key]))
+    return {key: tuple(values) for key, values in taken.items()}
 
 
 class Spread(NamedTuple):
@@ -592,28 +598,26 @@ def growth(
     ways: Sequence[str] = MEASURED,
     base: Case = GROWTH_BASE,
     rounds: int = 9,
-    quiet: bool = False,
 ) -> Growth:
     """Measure the forward pass as "size", "channels" or "kernel_size" grows.
 
     "channels" are those of input and output; a larger kernel gets the padding that
-    keeps the size. F.conv2d is measured along, in its faster layout. Raises ValueError
-    for another parameter.
+    keeps the size. F.conv2d is measured along, in its faster layout; ways that cannot
+    compute all values are left out. Raises ValueError for another parameter.
     """
     cases = [vary(base, parameter, value) for value in values]
-    timings = measure(cases, ways, rounds, quiet=quiet)
-    measured = {
-        way: tuple(
-            statistics.median(t.forward)
-            for case in cases
-            for t in timings
-            if (t.case, t.way) == (case, way)
-        )
-        for way in ways
+    able = [way for way in ways if all(computes(way, case) for case in cases)]
+    calls = {
+        (way, case): passes(case, way)[0]
+        for case in cases
+        for way in (*REFERENCES, *able)
     }
-    references = (fastest_reference(timings, case)[0] for case in cases)
-    measured["F.conv2d"] = tuple(map(statistics.median, references))
-    slopes = {way: slope(values, taken) for way, taken in measured.items()}
+    taken = {key: statistics.median(t) for key, t in take_turns(calls, rounds).items()}
+    measured = {way: tuple(taken[way, case] for case in cases) for way in able}
+    measured["F.conv2d"] = tuple(
+        min(taken[layout, case] for layout in REFERENCES) for case in cases
+    )
+    slopes = {way: slope(values, times) for way, times in measured.items()}
     return Growth(parameter, tuple(values), measured, slopes)
 
 
@@ -657,7 +661,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("Time as a multiple of F.conv2d's: forward / forward + backward")
     print(shapes_table(shapes))
     print()
-    print("Large kernels: milliseconds, forward / forward + backward")
+    print("Large kernels, forward / forward + backward")
     print(kernels_table(kernels))
 
 
@@ -669,40 +673,42 @@ def shapes_table(timings: Sequence[Timing]) -> str:
     forward, both = best(compared, "forward"), best(compared, "both")
     rows = [["shape", "F.conv2d, ms", *ways, "best"]]
     for case in forward:
-        times = map(statistics.median, fastest_reference(timings, case))
         cells = [by_cell.get((case, way)) for way in ways]
         rows.append(
             [
                 case.label,
-                _two(*(1000 * time for time in times)),
-                *("-" if r is None else _two(r.forward[1], r.both[1]) for r in cells),
-                _two(forward[case].forward.median, both[case].both.median),
+                _milliseconds(*fastest_reference(timings, case)),
+                *("-" if cell is None else _medians(cell, cell) for cell in cells),
+                _medians(forward[case], both[case]),
             ]
         )
-    medians = (median_of_best(compared, passes) for passes in ("forward", "both"))
-    rows.append(["median", "", *[""] * len(ways), _two(*medians)])
+    medians = _two(*(median_of_best(compared, which) for which in ("forward", "both")))
+    rows.append(["median", *[""] * (len(ways) + 1), medians])
     return _aligned(rows)
 
 
 def kernels_table(timings: Sequence[Timing]) -> str:
     """Return milliseconds of F.conv2d and of the FFT by case, and their ratio."""
-    rows = [["shape", "F.conv2d", "FFT", "F.conv2d / FFT"]]
-    for ratio, timing in zip(
-        ratios(timings), (t for t in timings if t.way == "FFT"), strict=True
-    ):
-        reference = fastest_reference(timings, ratio.case)
-        ours = timing.forward, timing.both
+    rows = [["shape", "F.conv2d, ms", "FFT, ms", "FFT / F.conv2d"]]
+    ours = [timing for timing in timings if timing.way == "FFT"]
+    for timing, ratio in zip(ours, ratios(timings), strict=True):
         rows.append(
             [
-                ratio.case.label,
-                *(
-                    _two(*(1000 * statistics.median(t) for t in x))
-                    for x in (reference, ours)
-                ),
-                _two(1 / ratio.forward.median, 1 / ratio.both.median),
+                timing.case.label,
+                _milliseconds(*fastest_reference(timings, timing.case)),
+                _milliseconds(timing.forward, timing.both),
+                _medians(ratio, ratio),
             ]
         )
     return _aligned(rows)
+
+
+def _milliseconds(forward: Sequence[float], both: Sequence[float]) -> str:
+    return _two(1000 * statistics.median(forward), 1000 * statistics.median(both))
+
+
+def _medians(forward: Ratio, both: Ratio) -> str:
+    return _two(forward.forward.median, both.both.median)
 
 
 def _two(forward: float, both: float) -> str:

@@ -83,19 +83,18 @@ class Index:
         return self.records.get(_key(config, seed, fingerprint, headline))
 
 
-def append(folder: Path, record: Record) -> None:
+def append(folder: Path, record: Record) -> Record:
     """Add a record on a line of its own, whoever else is adding one.
 
-    Raises ValueError when it lacks what identifies a run.
+    Returns the record as `read` will give it, without tuples and infinities. Raises
+    ValueError when it lacks what identifies a run.
     """
     if missing := [name for name in (*IDENTITY, "headline") if name not in record]:
         raise ValueError(f"the record lacks {', '.join(missing)}; it holds {[*record]}")
     path = folder / f"{record['config']['data']}.jsonl"
     line = json.dumps(_finite(record), separators=(",", ":"), allow_nan=False)
-    lock = ROOT / "build" / "locks" / f"{path.stem}.lock"
     folder.mkdir(parents=True, exist_ok=True)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock), path.open("ab+") as file:
+    with lock(path), path.open("ab+") as file:
         # A writer that was killed leaves half a line: it must not spoil this one.
         if file.tell():
             file.seek(-1, os.SEEK_END)
@@ -103,6 +102,14 @@ def append(folder: Path, record: Record) -> None:
         file.write(line.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+    return json.loads(line)
+
+
+def lock(path: Path) -> FileLock:
+    """What a process holds while it appends to `path`; it stands outside data/."""
+    place = ROOT / "build" / "locks" / f"{path.stem}.lock"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(place)
 
 
 def keep_weights(folder: Path, name: str, content: bytes) -> None:

@@ -55,7 +55,7 @@ def table(
 
 
 def _is_number(cell: str) -> bool:
-    return cell.strip()[:1] in set("+-−±0123456789.–") or cell.strip() in ("", "∞")
+    return not set(cell) - set("0123456789 .,+-−±–%()e∞")
 
 
 def _pipe_table(header, cells, right) -> str:

@@ -40,7 +40,7 @@ def write(document: Document) -> str:
             attributes, caption, blocks = content
             box = _scrolling(_label(caption), blocks)
             return {"t": "Figure", "c": [attributes, caption, [box]]}
-        if kind == "CodeBlock" and _is_text(content):
+        if kind == "CodeBlock" and "python" not in content[0][1]:
             return _scrolling("Text", [CodeBlock(*content)], "text")
         if kind == "Div":
             return _div(*content)
@@ -77,12 +77,6 @@ def _scrolling(label: str, blocks: list, *classes: str) -> dict:
     return Div(["", ["scrolling", *classes], attributes], blocks)
 
 
-def _is_text(content: list) -> bool:
-    """Say whether a block of code has no language: output, a drawing in letters."""
-    (_, classes, _), _ = content
-    return not classes
-
-
 def _label(caption: list) -> str:
     """Return the bold number that a caption begins with; "Table" for want of one."""
     blocks = caption[1]
@@ -113,8 +107,6 @@ def _div(attributes: list, blocks: list):
             *blocks,
             RawBlock("html", "</details>"),
         ]
-    if "text" in classes:
-        return blocks
     if "equation" in classes:
         number = dict(pairs).get("number")
         label = f"Equation {number}" if number else "Formula"

@@ -1,4 +1,4 @@
-"""Formulas: the subset of LaTeX that notebooks write, and its way to Typst.
+"""Formulas: the subset of LaTeX that notebooks write, and its way into both outputs.
 
 pandoc converts formulas for both outputs, and needs some help: rewrites put LaTeX that
 it converts wrongly into words that it converts right, repairs mend the Typst that it

@@ -8,7 +8,8 @@ blocks, for the writers of both, is
 - a pandoc `Table` with an id and a caption for each table that a cell put out,
 - a div `.equation` around each displayed formula, with `number` when it has one,
 - a div `.finding` around the paragraph under a chapter's title,
-- the divs `.input` (also `.folded`), `.text` and `.environment` of the cells.
+- code blocks of the language `python`, and without one for all other text,
+- the divs `.input` (also `.folded`) and `.environment` of the cells.
 """
 
 import json
@@ -19,6 +20,7 @@ from itertools import groupby
 from urllib.parse import unquote
 
 from pandocfilters import (
+    CodeBlock,
     Div,
     Header,
     Image,
@@ -106,6 +108,8 @@ class Numbering:
             return self._div(*content)
         if kind in ("Para", "Plain"):
             return self._paragraph(content)
+        if kind == "CodeBlock":
+            return _code(*content)
         if kind == "Math":
             return self._formula(content[1])
         if kind in ("RawInline", "RawBlock"):
@@ -243,6 +247,12 @@ def _with_finding(blocks: list) -> list:
         finding = opens and block["t"] == "Para"
         result.append(Div(["", ["finding"], []], [block]) if finding else block)
     return result
+
+
+def _code(attributes: list, text: str) -> dict:
+    """Keep the language of Python; all else is text to both writers."""
+    _, classes, _ = attributes
+    return CodeBlock(["", [c for c in classes if c == "python"], []], text)
 
 
 def _is_displayed(inline: dict) -> bool:

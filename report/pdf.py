@@ -117,8 +117,8 @@ def _call(function: str, blocks: list, label: str = "") -> list:
 
 def _code(attributes: list, text: str) -> dict | None:
     """Break lines of output as a terminal does; Typst breaks them at blanks alone."""
-    if attributes[1]:  # a language: code has short lines, and keeps them
-        return None
+    if "python" in attributes[1]:
+        return None  # has short lines, and keeps them
     lines = [
         piece
         for line in text.splitlines()

@@ -151,7 +151,7 @@ def first_notebook(profile="full"):
                 shown({"text/markdown": "Said: [Figure](#fig-curve)."}, kind="prose"),
                 tags=["remove-input"],
             ),
-            text(f"```\n{'drawing ' * 20}\n```\n\n## Summary\n\nThe end."),
+            text(f"```text\n{'drawing ' * 20}\n```\n\n## Summary\n\nThe end."),
         ]
     )
 
@@ -441,6 +441,17 @@ def test_the_title_page_says_data_machine_and_versions(rendered):
         "Machine",
         "Versions",
     ]
+
+
+def test_a_long_table_goes_on_over_the_page():
+    def pages(rows):
+        markdown = "| a | b |\n|---|---|\n" + "\n".join(["| x | y |"] * rows)
+        output = shown({"text/markdown": markdown}, kind="table", key="a", caption="A.")
+        cells = [text("# Long"), code("pass", output)]
+        document = Document(chapters(**{"01_long": new_notebook(cells=cells)}))
+        return len(typst.compile(pdf.source(document).encode(), format="svg"))
+
+    assert pages(rows=90) == pages(rows=5) + 2
 
 
 # Each: a cell that must not pass, and what the message has to name.

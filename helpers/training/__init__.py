@@ -7,7 +7,7 @@ The loss is the sum over samples divided by their number, also where the last ba
 smaller. On one machine the same config and seed give the same numbers to the bit: on
 the CPU a run therefore keeps to one thread, and `sweep` runs one process per core.
 
-Inside, `sweep` looks up in `helpers.runs` what is recorded and trains the rest with
+Inside, `sweeps` looks up in `helpers.runs` what is recorded and trains the rest with
 `loop`, which takes its images from `batches`, judges by `evaluation`, and writes a
 `checkpoint` after each epoch.
 """
@@ -15,7 +15,7 @@ Inside, `sweep` looks up in `helpers.runs` what is recorded and trains the rest 
 from helpers.training.config import Config
 from helpers.training.evaluation import Evaluation, evaluate
 from helpers.training.loop import Training, load_model, train
-from helpers.training.sweep import sweep
+from helpers.training.sweeps import sweep
 
 __all__ = [
     "Config",

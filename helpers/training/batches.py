@@ -13,7 +13,7 @@ from helpers.data import Split
 Splits = Mapping[int, Split]  # resolution in pixels -> images and labels
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def load_data(name: str) -> data.DataSet:
     """`data.load`, once for all runs of this process."""
     return data.load(name)

@@ -1,7 +1,6 @@
 """One training run: epoch by epoch, resumable, the same numbers every time."""
 
 import copy
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +33,13 @@ LOSS_CURVE_POINTS = 250
 def device() -> torch.device:
     """The GPU when there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def spoken_device() -> str:
+    """What `device` chose, and why, for progress bars."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "on the CPU, as no GPU was found"
 
 
 def build(config: Config) -> nn.Module:
@@ -76,7 +82,7 @@ def train(
         if checkpoint and checkpoint.exists():
             training.resume(checkpoint)
         with tqdm(
-            desc=f"{config.network}, seed {seed}",
+            desc=f"{config.network}, seed {seed}, {spoken_device()}",
             total=config.epochs * training.steps_per_epoch,
             initial=training.epochs_done * training.steps_per_epoch,
             unit="batch",
@@ -231,39 +237,26 @@ class Training:
 
     def save(self, path: Path) -> None:
         """Write everything that the coming epochs depend on."""
-        optimizer = self.optimizer.state_dict()
-        tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
-        if self.average:
-            tensors |= {f"average/{k}": v for k, v in self.average.state_dict().items()}
-        for index, state in optimizer["state"].items():
-            tensors |= {f"optimizer/{index}/{k}": v for k, v in state.items()}
         facts = {
             "identity": self.identity,
-            "optimizer": optimizer["param_groups"],
             "scheduler": self.scheduler.state_dict(),
             "history": self.history,
             "first_epoch_losses": self.first_epoch_losses,
         }
-        checkpoints.save(path, tensors, facts)
+        checkpoints.save(path, self._networks(), self.optimizer, facts)
 
     def resume(self, path: Path) -> None:
         """Go on from what `save` wrote; where that is of no use, from the start."""
-        if not (loaded := checkpoints.load(path, self.identity)):
-            return
-        tensors, facts = loaded
-        self.model.load_state_dict(_below("model/", tensors))
-        if self.average:
-            self.average.load_state_dict(_below("average/", tensors))
-        states = {
-            index: _below(f"optimizer/{index}/", tensors)
-            for index, _ in enumerate(self.model.parameters())
-        }
-        self.optimizer.load_state_dict(
-            {"state": states, "param_groups": facts["optimizer"]}
-        )
-        self.scheduler.load_state_dict(facts["scheduler"])
-        self.history = facts["history"]
-        self.first_epoch_losses = facts["first_epoch_losses"]
+        if facts := checkpoints.restore(
+            path, self._networks(), self.optimizer, self.identity
+        ):
+            self.scheduler.load_state_dict(facts["scheduler"])
+            self.history = facts["history"]
+            self.first_epoch_losses = facts["first_epoch_losses"]
+
+    def _networks(self) -> dict[str, nn.Module]:
+        average = {"average": self.average} if self.average else {}
+        return {"model": self.model} | average
 
 
 def _scheduler(
@@ -287,12 +280,4 @@ def _metrics(result: Evaluation) -> dict[str, Any]:
         "loss": result.loss,
         "accuracy": result.accuracy,
         "accuracy_by_resolution": by_resolution,
-    }
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
     }

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from helpers import runs
 from helpers.training.batches import load_data
 from helpers.training.config import Config
-from helpers.training.loop import train
+from helpers.training.loop import spoken_device, train
 
 # On stand-in data a sweep only shows that everything works, as fast as it can.
 QUICK_EPOCHS = 2
@@ -94,8 +94,7 @@ def _train_all(
                 name = f"{headline.replace('/', '-')}-{record['seed']}.safetensors"
                 runs.keep_weights(folder, name, weights)
                 record["weights"] = name
-            runs.append(folder, record)
-            found[missing[position]] = record
+            found[missing[position]] = runs.append(folder, record)
             accuracies.append(record["history"]["train_accuracy"][-1])
             bar.set_postfix_str(f"mean training accuracy {fmean(accuracies):.2%}")
     return found
@@ -111,12 +110,12 @@ def _workers(jobs: int) -> Iterator[tuple[Parallel, str]]:
         with Client(address) as client, parallel_config("dask", client=client):
             yield Parallel(pre_dispatch="all", **unordered), f"Dask cluster {address}"
     elif torch.cuda.is_available():
-        yield Parallel(n_jobs=1, **unordered), torch.cuda.get_device_name()
+        yield Parallel(n_jobs=1, **unordered), spoken_device()
     else:
         processes = min(jobs, cpu_count())
         with parallel_config("loky", inner_max_num_threads=1):
             parallel = Parallel(n_jobs=processes, **unordered)
-            yield parallel, f"no GPU found, {processes} CPU processes"
+            yield parallel, f"{processes} processes {spoken_device()}"
 
 
 def _train_one(

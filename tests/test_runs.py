@@ -1,0 +1,209 @@
+"""The record of runs: look up, locked appends, damaged lines, headlines."""
+
+import copy
+import json
+import math
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from helpers import runs
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def record(seed=0, headline=None, accuracy=0.99, **config):
+    return {
+        "config": {"data": "mnist", "batch_size": 32} | config,
+        "seed": seed,
+        "fingerprint": "30118dcec3a0a4a0",
+        "headline": headline,
+        "final": {"test": {"accuracy": accuracy}},
+    }
+
+
+def test_what_was_appended_is_read_and_found(tmp_path):
+    first, second = record(0, learning_rate=1e-3), record(1, learning_rate=1e-3)
+    other = record(data="cifar10")
+    for item in (first, second, other):
+        assert runs.append(tmp_path, item) == item
+    assert runs.read(tmp_path) == [other, first, second]
+    index = runs.Index(tmp_path)
+    assert index.find(second["config"], 1, second["fingerprint"]) == second
+    assert index.find(second["config"], 2, second["fingerprint"]) is None
+    assert index.find(second["config"], 1, "0000000000000000") is None
+    changed = second["config"] | {"learning_rate": 1e-2}
+    assert index.find(changed, 1, second["fingerprint"]) is None
+
+
+def test_the_newest_record_counts_and_a_headline_is_found_by_its_name_only(tmp_path):
+    plain, named = record(accuracy=0.5), record(headline="mnist/plain", accuracy=0.6)
+    newest = record(accuracy=0.7)
+    for item in (plain, named, newest):
+        runs.append(tmp_path, item)
+    index = runs.Index(tmp_path)
+    identity = plain["config"], 0, plain["fingerprint"]
+    assert index.find(*identity) == newest
+    assert index.find(*identity, "mnist/plain") == named
+    assert index.find(*identity, "mnist/best") is None
+
+
+def test_a_record_from_before_a_setting_existed_has_its_default(tmp_path):
+    runs.append(tmp_path, record())
+    index = runs.Index(tmp_path, defaults={"batch_size": 64, "augment": "none"})
+    fingerprint = record()["fingerprint"]
+    config = record()["config"]
+    assert index.find(config | {"augment": "none"}, 0, fingerprint) == record()
+    assert index.find(config | {"augment": "affine"}, 0, fingerprint) is None
+
+
+def test_infinities_and_tuples_come_back_as_json_knows_them(tmp_path):
+    item = record() | {"history": {"train_loss": (1.0, math.inf, math.nan)}}
+    expected = record() | {"history": {"train_loss": [1.0, None, None]}}
+    assert runs.append(tmp_path, item) == expected
+    assert runs.read(tmp_path) == [expected]
+
+
+def test_a_record_without_identity_is_refused(tmp_path):
+    item = record()
+    del item["seed"]
+    with pytest.raises(ValueError, match="lacks seed; it holds"):
+        runs.append(tmp_path, item)
+    assert runs.read(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "damaged", ['{"config": {"da', "[1, 2]", '{"seed": 1}', "\xff"]
+)
+def test_a_damaged_line_is_named_and_skipped(tmp_path, damaged):
+    runs.append(tmp_path, record(0))
+    path = tmp_path / "mnist.jsonl"
+    path.write_bytes(path.read_bytes() + damaged.encode("latin1") + b"\n")
+    runs.append(tmp_path, record(1))
+    with pytest.warns(
+        UserWarning, match=r"mnist\.jsonl, line 2 is damaged and skipped"
+    ):
+        assert runs.read(tmp_path) == [record(0), record(1)]
+
+
+def test_half_a_line_of_a_killed_writer_does_not_spoil_the_next(tmp_path):
+    runs.append(tmp_path, record(0))
+    path = tmp_path / "mnist.jsonl"
+    path.write_bytes(path.read_bytes() + path.read_bytes()[:40])
+    runs.append(tmp_path, record(1))
+    with pytest.warns(UserWarning, match="line 2"):
+        assert runs.read(tmp_path) == [record(0), record(1)]
+
+
+WRITER = """
+import sys
+import threading
+from pathlib import Path
+from helpers import runs
+
+folder, writer = Path(sys.argv[1]), int(sys.argv[2])
+record = {"config": {"data": "mnist"}, "fingerprint": "f", "headline": None}
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(100):
+    runs.append(folder, record | {"seed": 1000 * writer + number, "pad": "x" * 20_000})
+"""
+
+
+def test_two_processes_append_at_once_and_nothing_is_lost_or_mixed(tmp_path):
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), str(writer)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for writer in range(2)
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate(timeout=60)
+        assert writer.returncode == 0
+    seeds = [item["seed"] for item in runs.read(tmp_path)]
+    assert sorted(seeds) == [*range(100), *range(1000, 1100)]
+    assert [seed for seed in seeds if seed < 1000] == [*range(100)]
+
+
+def test_appending_waits_for_whoever_holds_the_lock(tmp_path):
+    appending = threading.Thread(target=runs.append, args=(tmp_path, record()))
+    with runs.lock(tmp_path / "mnist.jsonl"):
+        appending.start()
+        appending.join(timeout=0.5)
+        assert appending.is_alive() and runs.read(tmp_path) == []
+    appending.join(timeout=30)
+    assert runs.read(tmp_path) == [record()]
+
+
+def test_headlines_are_means_with_t_intervals_of_the_last_configuration(tmp_path):
+    for seed in range(3):
+        runs.append(tmp_path, record(seed, "mnist/plain", 0.5, batch_size=8))
+        runs.append(tmp_path, record(seed, None, 0.1))
+    accuracies = [0.98, 0.99, 1.0]
+    for seed, accuracy in enumerate([0.2, *accuracies[1:]]):
+        runs.append(tmp_path, record(seed, "mnist/plain", accuracy))
+    runs.append(tmp_path, record(0, "mnist/plain", accuracies[0]))  # trained again
+    results = runs.headlines(tmp_path)
+    assert list(results) == ["mnist/plain"]
+    half = 4.302653 * 0.01 / math.sqrt(3)  # t table, 2 degrees of freedom
+    expected = (0.99, 0.99 - half, 0.99 + half, 3)
+    assert results["mnist/plain"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_headline_of_one_seed_is_named_and_left_out(tmp_path):
+    runs.append(tmp_path, record(0, "mnist/plain"))
+    with pytest.warns(UserWarning, match="mnist/plain has one seed"):
+        assert runs.headlines(tmp_path) == {}
+
+
+def test_the_command_prints_headlines_separated_by_tabs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("REPORT_RUNS", str(tmp_path))
+    for name in ("mnist/plain", "mnist/best"):
+        for seed, accuracy in enumerate([0.99, 0.992]):
+            runs.append(tmp_path, record(seed, name, accuracy))
+    monkeypatch.setattr(sys, "argv", ["runs"])
+    runs.main()
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == ["mnist/best", "mnist/plain"]
+    assert [line[1:3] for line in lines] == [["2", "0.991000"]] * 2
+    low, high = float(lines[0][3]), float(lines[0][4])
+    assert low < 0.991 < high
+
+
+def test_help_explains_the_columns(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["runs", "--help"])
+    with pytest.raises(SystemExit):
+        runs.main()
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("name", "seeds", "mean", "low", "high"))
+
+
+def test_quick_runs_stay_out_of_the_committed_folder(monkeypatch):
+    monkeypatch.delenv("REPORT_RUNS", raising=False)
+    assert runs.folder(stand_in=True) == ROOT / "build" / "runs"
+    assert runs.folder(stand_in=False) == ROOT / "data" / "runs"
+
+
+def test_the_machine_is_described_without_naming_it():
+    facts = runs.machine()
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["machine"]["cores"] >= 1 and facts["versions"]["torch"]
+
+
+def test_records_are_not_changed_by_appending(tmp_path):
+    item = record() | {"history": (math.inf,)}
+    before = copy.deepcopy(item)
+    runs.append(tmp_path, item)
+    assert item == before

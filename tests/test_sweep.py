@@ -1,0 +1,197 @@
+"""Sweeps: look up, train what is missing, in processes here and on a Dask cluster."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers import runs
+from helpers.training import Config, load_model, sweep, sweeps, train
+from helpers.training import batches as batching
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = Config(epochs=1, batch_size=200)
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """Stand-in data, and records in a folder of the test's own."""
+    monkeypatch.setenv("REPORT_PROFILE", "quick")
+    monkeypatch.setenv("REPORT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.delenv("REPORT_CLUSTER", raising=False)
+    batching.load_data.cache_clear()
+    yield tmp_path / "runs"
+    batching.load_data.cache_clear()
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The (batch size, seed) of every run that is really trained, in this process."""
+    calls = []
+
+    def spy(config, seed, *rest, **more):
+        calls.append((config.batch_size, seed))
+        return train(config, seed, *rest, **more)
+
+    monkeypatch.setattr(sweeps, "train", spy)
+    monkeypatch.setattr(sweeps, "cpu_count", lambda: 1)
+    return calls
+
+
+def without_times(record):
+    history = {k: v for k, v in record["history"].items() if k != "seconds"}
+    return record | {"history": history, "seconds": None}
+
+
+def test_only_what_is_missing_is_trained_and_everything_is_returned(trained, folder):
+    first = sweep([TINY], seeds=[3])
+    assert trained == [(200, 3)]
+    other = replace(TINY, batch_size=300)
+    both = sweep([other, TINY], seeds=[3, 4])
+    assert sorted(trained[1:]) == [(200, 4), (300, 3), (300, 4)]
+    assert list(both) == [other, TINY]
+    assert [record["seed"] for record in both[TINY]] == [3, 4]
+    assert both[TINY][0] == first[TINY][0]
+    assert sweep([other, TINY], seeds=[3, 4]) == both
+    assert len(trained) == len(runs.read(folder)) == 4
+
+
+def test_records_are_those_of_train(trained):
+    record = sweep([TINY], seeds=[0])[TINY][0]
+    expected = json.loads(json.dumps(train(TINY, 0, progress=False)[1]))
+    assert without_times(record) == without_times(expected)
+
+
+def test_on_stand_in_data_few_seeds_and_epochs_are_trained(trained):
+    long = replace(TINY, epochs=9)
+    records = sweep([long], seeds=range(5))[long]
+    assert [record["seed"] for record in records] == [0, 1]
+    assert [len(record["history"]["train_loss"]) for record in records] == [2, 2]
+
+
+def test_a_headline_is_tested_once_and_its_first_seed_keeps_its_weights(trained):
+    sweep([TINY], seeds=[0, 1])
+    records = sweep([TINY], seeds=[0, 1], headline="mnist/plain")[TINY]
+    assert sweep([TINY], seeds=[0, 1], headline="mnist/plain")[TINY] == records
+    assert len(trained) == 4
+    model = load_model(records[0])
+    images = batching.load_data("mnist").test[28].images
+    with torch.no_grad():
+        predictions = model(batching.network_input(images)).argmax(1).tolist()
+    assert records[0]["test_predictions"]["28"] == "".join(map(str, predictions))
+    with pytest.raises(ValueError, match="seed 1 kept no weights"):
+        load_model(records[1])
+    assert (
+        sweep([TINY], seeds=[0])[TINY] == records[:1]
+    )  # a headline serves a sweep too
+    assert len(trained) == 4
+
+
+def test_a_headline_is_the_result_of_one_config():
+    with pytest.raises(ValueError, match="'mnist/plain' came with 2 configs"):
+        sweep([TINY, Config()], seeds=[0], headline="mnist/plain")
+
+
+def test_a_damaged_record_is_named_and_its_run_trained_again(trained, folder):
+    expected = sweep([TINY], seeds=[0])[TINY]
+    path = folder / "mnist.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.warns(UserWarning, match="line 1 is damaged"):
+        again = sweep([TINY], seeds=[0])[TINY]
+    assert without_times(again[0]) == without_times(expected[0])
+    assert trained == [(200, 0), (200, 0)]
+
+
+def test_runs_that_finished_before_a_failure_are_recorded(monkeypatch, folder, trained):
+    def fail_late(config, seed, *rest, **more):
+        if seed == 1:
+            raise RuntimeError("out of memory")
+        return train(config, seed, *rest, **more)
+
+    monkeypatch.setattr(sweeps, "train", fail_late)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        sweep([TINY], seeds=[0, 1])
+    assert [record["seed"] for record in runs.read(folder)] == [0]
+
+
+def test_a_worker_with_other_data_is_refused():
+    with pytest.raises(ValueError, match="loads other mnist data than this process"):
+        sweeps._train_one(0, TINY, 0, "0000000000000000", None)
+
+
+# --- Real processes, and a real cluster -----------------------------------------------
+
+SLOW = [Config(epochs=2, batch_size=size) for size in (4, 5, 6)]
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Address of a Dask scheduler, and the processes of its two workers."""
+
+    def start(program, *arguments):
+        command = [sys.executable, "-m", f"distributed.cli.{program}", *arguments]
+        with (tmp_path / "cluster.log").open("ab") as log:
+            return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+
+    file = tmp_path / "scheduler.json"
+    at = ["--scheduler-file", str(file)]
+    free = ["--host", "127.0.0.1", "--port", "0"]
+    processes = [start("dask_scheduler", *at, *free, "--no-dashboard")]
+    wait_until(file.exists)
+    alone = ["--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    processes += [start("dask_worker", *at, *alone) for _ in range(2)]
+    wait_until(lambda: read_log(tmp_path).count("Registered to") == 2)
+    yield json.loads(file.read_text())["address"], processes[1:]
+    for process in reversed(processes):
+        process.kill()
+        process.wait()
+
+
+def read_log(folder):
+    return (folder / "cluster.log").read_text()
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_cluster_that_loses_a_worker_gives_what_local_processes_give(
+    cluster, monkeypatch, tmp_path
+):
+    local = sweep(SLOW, seeds=[0, 1])
+
+    folder = tmp_path / "cluster-runs"
+    monkeypatch.setenv("REPORT_RUNS", str(folder))
+    address, workers = cluster
+    monkeypatch.setenv("REPORT_CLUSTER", address)
+    recorded_at_death = []
+
+    def kill_one_mid_sweep():
+        wait_until(lambda: runs.read(folder))
+        os.kill(workers[0].pid, signal.SIGKILL)
+        recorded_at_death.append(len(runs.read(folder)))
+
+    killer = threading.Thread(target=kill_one_mid_sweep)
+    killer.start()
+    remote = sweep(SLOW, seeds=[0, 1])
+    killer.join()
+
+    assert workers[0].wait() == -signal.SIGKILL and workers[1].poll() is None
+    assert 1 <= recorded_at_death[0] < 5  # so that both workers were still needed
+    identities = [(r["config"]["batch_size"], r["seed"]) for r in runs.read(folder)]
+    assert sorted(identities) == [(size, seed) for size in (4, 5, 6) for seed in (0, 1)]
+    assert list(remote) == list(local)
+    for config in SLOW:
+        pairs = zip(remote[config], local[config], strict=True)
+        assert all(without_times(a) == without_times(b) for a, b in pairs)
