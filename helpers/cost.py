@@ -458,7 +458,7 @@ class Timing:
 def measure(
     cases: Sequence[Case] = CASES,
     ways: Sequence[str] = MEASURED,
-    rounds: int = 25,
+    rounds: int = 20,
     quiet: bool = False,
 ) -> list[Timing]:
     """Time F.conv2d, in both memory layouts, and `ways` on one thread, in turns.
@@ -651,7 +651,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "and forward + backward, float32, one thread, side by side in every round.",
     )
     parser.add_argument(
-        "--rounds", type=int, default=25, help="rounds per shape (default: 25)"
+        "--rounds", type=int, default=20, help="rounds per shape (default: 20)"
     )
     rounds = parser.parse_args(arguments).rounds
     if rounds < 1:

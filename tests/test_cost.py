@@ -35,6 +35,11 @@ def test_the_loops_multiply_as_often_as_predicted():
     assert counter.calls["mul"] == by_hand == cost.predict(TINY, "loops").macs
 
 
+@pytest.mark.parametrize("way", ["unfold", "im2row"])
+def test_patches_are_multiplied_as_often_as_the_definition_asks(way):
+    assert cost.predict(TINY, way).macs == 2 * 4 * 6 * 6 * 3 * 3 * 3
+
+
 def test_sizes_and_labels():
     strided = Case(16, 3, 224, 7, 64, stride=2, padding=3)
     assert (TINY.size_out, strided.size_out) == (6, 112)
