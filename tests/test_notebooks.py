@@ -57,7 +57,8 @@ def test_no_error_no_warning_and_no_absolute_path(name):
         for output in cell.outputs:
             assert output.output_type != "error", cell.source
             assert output.get("name") != "stderr", output.get("text")
-            text = json.dumps(output)
+            # Encoded pictures may hold any run of letters.
+            text = re.sub(r"[A-Za-z0-9+/=]{200,}", "", json.dumps(output))
             assert not re.search(r"/(root|home|tmp|work|Users)/\w", text), cell.source
             assert "<Figure size" not in text, cell.source
 
