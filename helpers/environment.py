@@ -8,6 +8,7 @@ import torch
 from IPython.display import display
 
 from helpers import data, figures
+from helpers.device import described_device, device
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,7 +21,6 @@ def prepare() -> torch.device:
     as `data.locate` does.
     """
     figures.use_house_style()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     digits = data.locate("mnist")
     folder = "figures" if digits.profile == "full" else "build/figures"
     os.environ.setdefault("REPORT_FIGURES", str(ROOT / folder))
@@ -29,7 +29,7 @@ def prepare() -> torch.device:
     facts = {
         "kind": "environment",
         "profile": digits.profile,
-        "device": _describe(device),
+        "device": described_device(),
         "data": digits.source,
         "versions": versions,
     }
@@ -45,21 +45,4 @@ def prepare() -> torch.device:
     )
     bundle = {"text/plain": text, "text/markdown": text}
     display(bundle, metadata={"report": facts}, raw=True)
-    return device
-
-
-def _describe(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU ({_processor()}), {torch.get_num_threads()} threads"
-
-
-def _processor() -> str:
-    """The processor's name; Linux tells it in a file, other systems by `platform`."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            x.split(":")[1].strip() for x in lines if x.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return device()

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 
-from helpers import data
+from helpers import canvas, data
+from helpers.augment import augment
 from helpers.data import Split
 from helpers.models import CifarNet, FixedNet
 from helpers.training import Config, Training, evaluate, train
@@ -33,6 +34,7 @@ RICH = Config(
     schedule="one-cycle",
     weight_average=0.9,
     label_smoothing=0.1,
+    augmentation=[("affine", {"degrees": 10, "translate": 0.1})],
 )
 
 
@@ -78,6 +80,13 @@ def weights(model):
             {"loss": "binary cross-entropy", "label_smoothing": 0.1},
             "label_smoothing is 0.1: use 0 with the loss",
         ),
+        ({"training_share": 0}, "training_share is 0.0: use a number above 0, up to 1"),
+        ({"precision": "float16"}, "precision is 'float16': use 'float32' or"),
+        ({"batch_order": "sorted"}, "batch_order is 'sorted': use 'mixed'"),
+        ({"preparation": [("shrink", {})]}, "unknown preparation 'shrink': use"),
+        ({"preparation": [("pad", {})]}, r"pad got the options \[\]: it takes"),
+        ({"preparation": [("pad", {"size": 0})]}, "size of pad is 0: use a whole"),
+        ({"augmentation": [("twist", {})]}, "twist.*affine"),
         (
             {"network_options": {"pooling": "max"}},
             "network_options has pooling; FixedNet takes image_size, in_channels",
@@ -94,11 +103,15 @@ def test_a_config_survives_json_and_is_equal_however_it_was_written():
         network="VariableNet",
         network_options={"pooling": "mean", "channels": [4, 8]},
         learning_rate=1,
+        preparation=[("centre", {}), ("resize", {"size": 28})],
+        augmentation=[("affine", {"scale": [0.9, 1.1], "degrees": 15})],
     )
     again = Config(**json.loads(json.dumps(config.to_dict())))
     assert again == config and hash(again) == hash(config)
     other = {"channels": (4, 8), "pooling": "mean"}
     assert replace(config, network_options=other, learning_rate=1.0) == config
+    turned = [("affine", {"degrees": 15, "scale": (0.9, 1.1)})]
+    assert replace(config, augmentation=turned) == config
     assert replace(config, epochs=3) != config
 
 
@@ -110,7 +123,8 @@ def test_an_epoch_sees_every_image_once_in_a_new_order_and_slices_forgive():
     images = labels.to(torch.uint8).reshape(25, 1, 1, 1).expand(25, 1, 8, 8)
     rng = np.random.default_rng(0)
     first, second = (
-        list(batching.batches({8: Split(images, labels)}, 10, rng)) for _ in range(2)
+        list(batching.batches([Split(images, labels)], Config(batch_size=10), rng))
+        for _ in range(2)
     )
     for epoch in (first, second):
         assert [len(batch) for _, batch in epoch] == [10, 10, 5]
@@ -121,15 +135,56 @@ def test_an_epoch_sees_every_image_once_in_a_new_order_and_slices_forgive():
     assert not torch.equal(*orders) and not torch.equal(orders[0], labels)
 
 
+SIZES = {
+    size: Split(
+        torch.zeros(40, 1, size, size, dtype=torch.uint8), torch.arange(39, -1, -1) // 4
+    )
+    for size in (16, 8)
+}
+
+
+def drawn(splits, config):
+    """Side of the images of every batch, and all labels in their order."""
+    parts = batching.blocks(splits, config)
+    found = [*batching.batches(parts, config, np.random.default_rng(0))]
+    labels = torch.cat([labels for _, labels in found]).tolist()
+    return [images.shape[-1] for images, _ in found], labels
+
+
 def test_batches_of_several_resolutions_are_of_one_each_in_mixed_order():
-    splits = {
-        size: Split(torch.zeros(40, 1, size, size, dtype=torch.uint8), torch.zeros(40))
-        for size in (8, 16)
-    }
-    mixed = batching.batches(splits, 3, np.random.default_rng(0))
-    sizes = [images.shape[-1] for images, _ in mixed]
+    sizes, _ = drawn(SIZES, Config(batch_size=3))
     assert sizes.count(8) == sizes.count(16) == 14
-    assert sizes != sorted(sizes) and sizes != sorted(sizes, reverse=True)
+    assert sizes not in (sorted(sizes), sorted(sizes, reverse=True))
+
+
+def test_blocked_batches_come_one_size_after_the_other():
+    sizes, labels = drawn(SIZES, Config(batch_size=3, batch_order="blocked"))
+    assert sizes == [8] * 14 + [16] * 14
+    assert labels[:40] != sorted(labels[:40])
+
+
+def test_images_by_class_come_sorted_and_all_sizes_take_turns():
+    config = Config(batch_size=3, image_order="by class", batch_order="blocked")
+    _, labels = drawn(SIZES, config)
+    assert labels == [label for label in range(10) for _ in range(4)] * 2
+
+
+def test_images_that_were_brought_to_one_size_share_batches():
+    sizes = replace(Config(), preparation=[("resize", {"size": 12})])
+    same = batching.prepared(SIZES, sizes, torch.device("cpu"))
+    assert list(same) == [16, 8]
+    (block,) = batching.blocks(same, sizes)
+    assert block.images.shape == (80, 1, 12, 12) and len(block.labels) == 80
+    assert len(batching.blocks(same, replace(sizes, batch_order="blocked"))) == 2
+
+
+def test_a_share_of_the_training_images_leaves_the_held_out_ones_alone():
+    digits = batching.load_data("mnist").train
+    whole = batching.hold_out(digits, Config())
+    share = batching.hold_out(digits, Config(training_share=0.25))
+    assert torch.equal(share[1][28].images, whole[1][28].images)
+    quarter = round(len(whole[0][28].labels) / 4)
+    assert torch.equal(share[0][28].images, whole[0][28].images[:quarter])
 
 
 def test_the_held_out_images_are_the_same_for_every_seed_and_never_trained_on():
@@ -351,6 +406,51 @@ def test_every_kind_of_run_learns_the_digits():
         assert record["final"]["validation"]["accuracy"] > 0.85, config
         assert history["train_loss"][-1] < history["train_loss"][0]
         assert len(history["validation_accuracy"]) == 4
+
+
+def test_every_image_is_augmented_anew_but_never_when_it_is_judged(monkeypatch):
+    seen = []
+
+    def spy(images, steps, generator):
+        seen.append(augment(images, steps, generator))
+        return seen[-1]
+
+    monkeypatch.setattr("helpers.training.loop.augment", spy)
+    config = Config(epochs=2, batch_size=2000, augmentation=RICH.augmentation)
+    train(config, 0, progress=False)
+    first, second = (images.flatten(1).sort(dim=0)[0] for images in seen)
+    assert not torch.equal(first, second)
+    plain = Training(config, 0).train_splits[28].images
+    assert all(len(images) == len(plain) for images in seen)
+
+
+def test_bfloat16_learns_as_well_and_is_judged_in_float32():
+    config = Config(epochs=4, learning_rate=3e-3)
+    exact, short = (
+        train(replace(config, precision=precision), 0, progress=False)[1]
+        for precision in ("float32", "bfloat16")
+    )
+    assert short["history"]["train_loss"] != exact["history"]["train_loss"]
+    difference = [
+        record["final"]["validation"]["accuracy"] for record in (exact, short)
+    ]
+    assert difference[0] == pytest.approx(difference[1], abs=0.03)
+
+
+def test_images_are_prepared_for_training_and_test_alike():
+    config = Config(
+        data="varres",
+        epochs=1,
+        batch_size=100,
+        preparation=[("resize", {"size": 28})],
+    )
+    model, record = train(config, 0, headline="varres/fixed-28", progress=False)
+    assert set(record["test_predictions"]) == {"32", "48", "64"}
+    test = batching.load_data("varres").test[64]
+    resized = canvas.prepare(test.images, config.preparation)
+    scores = model(batching.network_input(resized))
+    predictions = "".join(map(str, scores.argmax(1).tolist()))
+    assert record["test_predictions"]["64"] == predictions
 
 
 def test_a_network_for_all_sizes_trains_on_mixed_resolutions():

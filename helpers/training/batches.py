@@ -1,14 +1,15 @@
-"""Images in memory: held-out share, fresh shuffle, slices, values between 0 and 1."""
+"""Images in memory: which are for training, in what order, in which batches."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from helpers import data
+from helpers import canvas, data
 from helpers.data import Split
+from helpers.training.config import Config
 
 Splits = Mapping[int, Split]  # resolution in pixels -> images and labels
 
@@ -20,9 +21,9 @@ def load_data(name: str) -> data.DataSet:
 
 
 def hold_out(
-    splits: Splits, share: float, device: torch.device
+    splits: Splits, config: Config
 ) -> tuple[dict[int, Split], dict[int, Split]]:
-    """Training and validation images on the device, the same ones for every seed.
+    """Training and validation images, the same ones for every seed.
 
     A resolution of which nothing is left is absent.
     """
@@ -31,31 +32,58 @@ def hold_out(
         order = torch.from_numpy(
             np.random.default_rng(0).permutation(len(split.labels))
         )
-        held_out = round(share * len(order))
-        for part, rows in ((validation, order[:held_out]), (train, order[held_out:])):
+        held_out = round(config.validation_share * len(order))
+        used = held_out + round(config.training_share * (len(order) - held_out))
+        parts = ((validation, order[:held_out]), (train, order[held_out:used]))
+        for part, rows in parts:
             if len(rows):
-                images, labels = split.images[rows], split.labels[rows]
-                part[resolution] = Split(images.to(device), labels.to(device))
+                part[resolution] = Split(split.images[rows], split.labels[rows])
     return train, validation
 
 
-def batches(
-    splits: Splits, batch_size: int, rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images and labels, shuffled; the last slice of a split takes what is left.
+def prepared(splits: Splits, config: Config, device: torch.device) -> dict[int, Split]:
+    """The images after the config's preparation, on the device.
 
-    Every batch is of one resolution; where there are several, the batches come in mixed
-    order.
+    Each stays under the resolution that it had before.
+    """
+    return {
+        resolution: Split(
+            canvas.prepare(split.images, config.preparation).to(device),
+            split.labels.to(device),
+        )
+        for resolution, split in splits.items()
+    }
+
+
+def blocks(splits: Splits, config: Config) -> list[Split]:
+    """What batches are cut from: one split per size, merged where the sizes agree."""
+    found = [splits[resolution] for resolution in sorted(splits)]
+    sizes = {split.images.shape[1:] for split in found}
+    if len(sizes) > 1 or len(found) == 1 or config.batch_order == "blocked":
+        return found
+    images = torch.cat([split.images for split in found])
+    return [Split(images, torch.cat([split.labels for split in found]))]
+
+
+def batches(
+    blocks: Sequence[Split], config: Config, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images and labels in the config's orders; all batches are of one block.
+
+    The last slice of a block takes what is left.
     """
     slices = []
-    for split in splits.values():
-        order = torch.from_numpy(rng.permutation(len(split.labels)))
-        order = order.to(split.images.device)
+    for split in blocks:
+        if config.image_order == "by class":
+            order = split.labels.argsort(stable=True)
+        else:
+            order = torch.from_numpy(rng.permutation(len(split.labels)))
+            order = order.to(split.images.device)
         images, labels = split.images[order], split.labels[order]
-        for start in range(0, len(order), batch_size):
-            stop = start + batch_size
+        for start in range(0, len(order), config.batch_size):
+            stop = start + config.batch_size
             slices.append((images[start:stop], labels[start:stop]))
-    if len(splits) > 1:
+    if len(blocks) > 1 and config.batch_order == "mixed":
         slices = [slices[position] for position in rng.permutation(len(slices))]
     yield from slices
 

@@ -2,11 +2,14 @@
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from helpers import augment, canvas
 from helpers.models import NETWORKS
+
+Step = tuple[str, Mapping[str, Any]]  # of preparation or augmentation
 
 CHOICES = {
     "data": ("mnist", "varres", "cifar10"),
@@ -14,6 +17,9 @@ CHOICES = {
     "loss": ("cross-entropy", "binary cross-entropy"),
     "optimizer": ("Adam", "RMSprop"),
     "schedule": ("constant", "one-cycle"),
+    "precision": ("float32", "bfloat16"),
+    "image_order": ("shuffled", "by class"),
+    "batch_order": ("mixed", "blocked"),
 }
 
 
@@ -33,6 +39,16 @@ class Config:
         takes the place of the weights wherever the network is evaluated; 0 for none.
     validation_share: share of the training images that is held out, the same ones for
         every seed: of MNIST's 60,000 a sixth makes 10,000. With 0 all are trained on.
+    training_share: share of the remaining images that is trained on, the same ones for
+        every seed.
+    preparation: steps of `helpers.canvas` that bring all images to a size or place,
+        once, before training and evaluation.
+    augmentation: steps of `helpers.augment`, drawn anew for every training image in
+        every epoch. Steps are pairs of a name and its options, in their order.
+    precision: of the layers' arithmetic in training; evaluation is always in float32.
+    image_order: "shuffled" anew in every epoch, or "by class", as folders list them.
+    batch_order: where images come in several sizes, batches of all sizes "mixed", or
+        in each epoch one size after the other, "blocked".
 
     Raises ValueError, naming what is allowed, for an unknown name or a wrong value.
     """
@@ -49,6 +65,12 @@ class Config:
     epochs: int = 8
     weight_average: float = 0.0
     validation_share: float = 1 / 6
+    training_share: float = 1.0
+    preparation: Sequence[Step] = ()
+    augmentation: Sequence[Step] = ()
+    precision: str = "float32"
+    image_order: str = "shuffled"
+    batch_order: str = "mixed"
 
     def __new__(cls, **settings: Any) -> "Config":
         # Ahead of __init__, which would raise TypeError without a list of the names.
@@ -69,11 +91,17 @@ class Config:
         for name in ("label_smoothing", "weight_average", "validation_share"):
             if not 0 <= self._as_float(name) < 1:
                 self._refuse(name, "a number from 0 up to, but not including, 1")
+        if not 0 < self._as_float("training_share") <= 1:
+            self._refuse("training_share", "a number above 0, up to 1")
         if not 0 < self._as_float("learning_rate") < math.inf:
             self._refuse("learning_rate", "a number above 0")
         if self.label_smoothing and self.loss != "cross-entropy":
             self._refuse("label_smoothing", f"0 with the loss {self.loss!r}")
         self._set_network_options()
+        for name, module in (("preparation", canvas), ("augmentation", augment)):
+            module.check(getattr(self, name))
+            steps = ((step, _pairs(options)) for step, options in getattr(self, name))
+            object.__setattr__(self, name, tuple(steps))
 
     def _as_float(self, name: str) -> float:
         """Replace a number by its float, so that 1 and 1.0 make the same run."""
@@ -93,8 +121,7 @@ class Config:
                 f"network_options has {', '.join(sorted(unknown))}; {self.network} "
                 f"takes {', '.join(allowed)}"
             )
-        pairs = sorted((name, _hashable(value)) for name, value in options.items())
-        object.__setattr__(self, "network_options", tuple(pairs))
+        object.__setattr__(self, "network_options", _pairs(options))
 
     def _refuse(self, name: str, allowed: str) -> None:
         raise ValueError(f"{name} is {getattr(self, name)!r}: use {allowed}")
@@ -102,7 +129,15 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON knows them; `Config(**...)` gives an equal one."""
         settings = {field.name: getattr(self, field.name) for field in fields(self)}
-        return settings | {"network_options": dict(self.network_options)}
+        settings["network_options"] = dict(self.network_options)
+        for name in ("preparation", "augmentation"):
+            settings[name] = [[step, dict(options)] for step, options in settings[name]]
+        return settings
+
+
+def _pairs(options: Mapping[str, Any] | tuple) -> tuple:
+    """Options as sorted pairs, which can be hashed."""
+    return tuple(sorted((name, _hashable(v)) for name, v in dict(options).items()))
 
 
 def _hashable(value: Any) -> Any:

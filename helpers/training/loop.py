@@ -16,30 +16,22 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from helpers import models, runs
+from helpers.augment import augment
+from helpers.device import device, spoken_device
 from helpers.training import checkpoint as checkpoints
 from helpers.training.batches import (
     Splits,
     batches,
+    blocks,
     hold_out,
     load_data,
     network_input,
+    prepared,
 )
 from helpers.training.config import Config
 from helpers.training.evaluation import Evaluation, evaluate, summed_loss
 
 LOSS_CURVE_POINTS = 250
-
-
-def device() -> torch.device:
-    """The GPU when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def spoken_device() -> str:
-    """What `device` chose, and why, for progress bars."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return "on the CPU, as no GPU was found"
 
 
 def build(config: Config) -> nn.Module:
@@ -54,8 +46,8 @@ def load_model(record: runs.Record) -> nn.Module:
     """
     if not record.get("weights"):
         raise ValueError(
-            f"the run of seed {record['seed']} kept no weights: of a headline, the "
-            "first seed does"
+            f"the run of seed {record['seed']} kept no weights: only runs that count "
+            "for a headline do"
         )
     model = build(Config(**record["config"]))
     folder = runs.folder(record["stand_in"])
@@ -118,9 +110,11 @@ class Training:
         self.config, self.seed = config, seed
         self.device = device()
         self.data = load_data(config.data)
-        self.train_splits, self.validation_splits = hold_out(
-            self.data.train, config.validation_share, self.device
+        self.train_splits, self.validation_splits = (
+            prepared(part, config, self.device)
+            for part in hold_out(self.data.train, config)
         )
+        self.blocks = blocks(self.train_splits, config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = build(config)
@@ -130,8 +124,7 @@ class Training:
             self.model.parameters(), lr=config.learning_rate
         )
         self.steps_per_epoch = sum(
-            -(-len(split.labels) // config.batch_size)
-            for split in self.train_splits.values()
+            -(-len(split.labels) // config.batch_size) for split in self.blocks
         )
         self.scheduler = _scheduler(
             config, self.optimizer, config.epochs * self.steps_per_epoch
@@ -163,8 +156,9 @@ class Training:
         right = torch.zeros((), dtype=torch.int64, device=self.device)
         batch_losses, samples = [], 0
         rng = np.random.default_rng((self.seed, self.epochs_done))
-        for images, labels in batches(self.train_splits, self.config.batch_size, rng):
-            loss, scores = self._step(images, labels)
+        draws = self._generator()
+        for images, labels in batches(self.blocks, self.config, rng):
+            loss, scores = self._step(images, labels, draws)
             loss_sum += loss
             right += (scores.argmax(1) == labels).sum()
             samples += len(labels)
@@ -186,10 +180,23 @@ class Training:
         for name, value in results.items():
             self.history.setdefault(name, []).append(value)
 
-    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _generator(self) -> torch.Generator:
+        """The draws of this epoch's augmentation."""
+        seeds = np.random.SeedSequence((self.seed, self.epochs_done, 1))
+        drawn = seeds.generate_state(1, np.uint64)[0]
+        return torch.Generator(self.device).manual_seed(int(drawn >> np.uint64(1)))
+
+    def _step(
+        self, images: Tensor, labels: Tensor, draws: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Adjust the weights to one batch; return its summed loss and its scores."""
         config = self.config
-        scores = self.model(network_input(images))
+        images = augment(network_input(images), config.augmentation, draws)
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
+        ):
+            scores = self.model(images)
+        scores = scores.float()
         loss = summed_loss(scores, labels, config.loss, config.label_smoothing)
         self.optimizer.zero_grad()
         (loss / len(labels)).backward()
@@ -216,7 +223,7 @@ class Training:
         """What came out; with a headline, on the test set too."""
         parts = {"train": self.train_splits, "validation": self.validation_splits}
         if headline:
-            parts["test"] = self.data.test
+            parts["test"] = prepared(self.data.test, self.config, self.device)
         results = {name: self._evaluate(part) for name, part in parts.items() if part}
         record = {
             **self.identity,

@@ -1,5 +1,6 @@
 """Many runs: what is recorded is looked up, what is missing is trained in parallel."""
 
+import functools
 import hashlib
 import json
 import os
@@ -14,9 +15,10 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm.auto import tqdm
 
 from helpers import runs
+from helpers.device import spoken_device
 from helpers.training.batches import load_data
 from helpers.training.config import Config
-from helpers.training.loop import spoken_device, train
+from helpers.training.loop import train
 
 # On stand-in data a sweep only shows that everything works, as fast as it can.
 QUICK_EPOCHS = 2
@@ -36,8 +38,8 @@ def sweep(
     data no run has more than QUICK_EPOCHS, and no config more than QUICK_SEEDS.
 
     headline: the name of the result that these runs count for. They are evaluated on
-    the test set, and the first seed keeps its weights for `load_model`. Raises
-    ValueError when there is not exactly one config to go with it.
+    the test set, and keep their weights for `load_model`. Raises ValueError when there
+    is not exactly one config to go with it.
     """
     configs, seeds = list(configs), list(seeds)
     if headline and len(configs) != 1:
@@ -49,15 +51,24 @@ def sweep(
     wanted = dict.fromkeys(task for group in tasks.values() for task in group)
     found = _recorded(wanted, headline)
     if missing := [task for task in wanted if task not in found]:
-        found |= _train_all(missing, headline, keep_weights_of=seeds[0])
+        found |= _train_all(missing, headline)
     return {config: [found[task] for task in group] for config, group in tasks.items()}
 
 
 def _tasks(config: Config, seeds: list[int]) -> list[Task]:
     if load_data(config.data).stand_in:
+        _say_that_runs_are_short()
         seeds = seeds[:QUICK_SEEDS]
         config = replace(config, epochs=min(config.epochs, QUICK_EPOCHS))
     return [(config, seed) for seed in seeds]
+
+
+@functools.cache
+def _say_that_runs_are_short() -> None:
+    print(
+        f"Stand-in data: no run has more than {QUICK_EPOCHS} epochs, and no "
+        f"configuration more than {QUICK_SEEDS} seeds."
+    )
 
 
 def _recorded(wanted: Iterable[Task], headline: str | None) -> dict[Task, runs.Record]:
@@ -73,9 +84,7 @@ def _recorded(wanted: Iterable[Task], headline: str | None) -> dict[Task, runs.R
     return found
 
 
-def _train_all(
-    missing: list[Task], headline: str | None, keep_weights_of: int
-) -> dict[Task, runs.Record]:
+def _train_all(missing: list[Task], headline: str | None) -> dict[Task, runs.Record]:
     """Train, and record each run as soon as it is done."""
     # The longest first, so that no core waits long for another at the end.
     missing = sorted(missing, key=lambda task: -task[0].epochs / task[0].batch_size)
@@ -90,7 +99,7 @@ def _train_all(
         bar = tqdm(parallel(jobs), desc=where, total=len(jobs), unit="run", leave=False)
         for position, record, weights in bar:
             folder = runs.folder(record["stand_in"])
-            if headline and record["seed"] == keep_weights_of:
+            if headline:
                 name = f"{headline.replace('/', '-')}-{record['seed']}.safetensors"
                 runs.keep_weights(folder, name, weights)
                 record["weights"] = name
