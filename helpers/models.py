@@ -4,10 +4,15 @@ All of them map images of values between 0 and 1 to `classes` scores per image, 
 a softmax: the cross-entropy of PyTorch takes scores.
 """
 
+import itertools
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from helpers.conv import pair
 
 
 def _side(image_size: int, smallest: int, halvings: int, loss: int = 0) -> int:
@@ -31,7 +36,16 @@ def _block(in_channels: int, out_channels: int) -> list[nn.Module]:
     ]
 
 
-class FixedNet(nn.Sequential):
+class Network(nn.Sequential):
+    """Layers in a row; a slice of them, such as `network[:-2]`, is an nn.Sequential."""
+
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        if isinstance(index, slice):
+            return nn.Sequential(*list(self)[index])
+        return super().__getitem__(index)
+
+
+class FixedNet(Network):
     """The assignment's network for images of one size: 29,066 parameters at 28 px.
 
         (batch,  1, 28, 28)   images
@@ -65,28 +79,90 @@ class FixedNet(nn.Sequential):
         )
 
 
+# What fills a position that does not count, so that it changes nothing.
+NEUTRAL = {
+    "max": -torch.inf,
+    "mean": 0.0,
+    "active mean": 0.0,
+    "log-sum-exp": -torch.inf,
+    "gem": 0.0,
+}
+SHARPNESS = {"log-sum-exp": 5.0, "gem": 3.0}
+SMALLEST_POWER_BASE = 1e-6
+
+
 class GlobalPool(nn.Module):
     """(batch, channels, height, width) -> (batch, channels), whatever the size.
 
-    pooling: "max" or "mean". Raises ValueError for anything else.
+    pooling: what is taken over the A positions x of a channel,
+        "max", their largest value;
+        "mean";
+        "active mean", the mean where the network saw ink, see `active_area`;
+        "log-sum-exp", log(sum of exp(r x)) / r, above the largest by up to log(A) / r;
+        "gem", (mean of x^r)^(1/r), the generalised mean; values must not be negative.
+    sharpness: the r of the last two, 5 and 3 if not given; the larger, the closer they
+        are to the maximum.
+
+    More empty area around a digit that is away from the border leaves "active mean" as
+    it is, and "max" wherever the digit is what responds most. The others change: from A
+    to A' positions, where empty ones respond less than the average, "mean" and "gem"
+    fall, at most to A / A' and (A / A')^(1/r) of what they were, and "log-sum-exp"
+    rises by at most log(A' / A) / r, and by less the more a peak stands out. (Divided
+    by A, the sum of exponentials would fall most in that case, when it matters.)
+
+    Raises ValueError for another pooling, and for a sharpness that is not above 0 or
+    that the pooling has no use for.
     """
 
-    def __init__(self, pooling: str = "max") -> None:
+    def __init__(self, pooling: str = "max", sharpness: float | None = None) -> None:
         super().__init__()
-        if pooling not in ("max", "mean"):
-            raise ValueError(f'pooling is {pooling!r}: use "max" or "mean"')
+        if pooling not in NEUTRAL:
+            allowed = ", ".join(f'"{name}"' for name in NEUTRAL)
+            raise ValueError(f"pooling is {pooling!r}: use {allowed}")
+        if sharpness is not None and (pooling not in SHARPNESS or sharpness <= 0):
+            raise ValueError(
+                f"sharpness is {sharpness!r} for the pooling {pooling!r}: use a number "
+                f"above 0 with {' or '.join(SHARPNESS)}, and none otherwise"
+            )
         self.pooling = pooling
+        self.sharpness = SHARPNESS.get(pooling) if sharpness is None else sharpness
 
-    def forward(self, features: Tensor) -> Tensor:
-        if self.pooling == "max":
-            return features.amax(dim=(2, 3))
-        return features.mean(dim=(2, 3))
+    def forward(self, features: Tensor, where: Tensor | None = None) -> Tensor:
+        """Pool over the positions that count.
+
+        where: bool, (batch, height, width); without it all positions count. It is
+        needed for "active mean", which raises ValueError without it, and gives zeros
+        for an image where it is False throughout.
+        """
+        if where is not None:
+            features = features.masked_fill(~where[:, None], NEUTRAL[self.pooling])
+            positions = where.sum(dim=(1, 2)).clamp(min=1)[:, None]
+        elif self.pooling == "active mean":
+            raise ValueError(
+                'the pooling "active mean" got no active area: call the whole network, '
+                "or give `where`"
+            )
+        else:
+            positions = torch.tensor(features.shape[2] * features.shape[3])
+        match self.pooling:
+            case "max":
+                return features.amax(dim=(2, 3))
+            case "log-sum-exp":
+                return (self.sharpness * features).logsumexp((2, 3)) / self.sharpness
+            case "gem":
+                # By logarithms, as high powers of small values would vanish.
+                logs = self.sharpness * features.clamp(min=SMALLEST_POWER_BASE).log()
+                mean_power = logs.logsumexp((2, 3)) - positions.log()
+                return (mean_power / self.sharpness).exp()
+            case _:
+                return features.sum(dim=(2, 3)) / positions
 
     def extra_repr(self) -> str:
-        return self.pooling
+        sharpness = f", sharpness={self.sharpness}" if self.sharpness else ""
+        return f"{self.pooling}{sharpness}"
 
 
-class VariableNet(nn.Sequential):
+class VariableNet(Network):
     """The assignment's network for images of any size: 299 N + 4,810 parameters.
 
         (batch,  1, h,    w)      images, both sides at least 8 pixels
@@ -96,11 +172,17 @@ class VariableNet(nn.Sequential):
         (batch, 32, h//4, w//4)   2x2 max pooling
         (batch, N,  h//4, w//4)   3x3 convolution, padding 1; ReLU
         (batch, N,  h//8, w//8)   2x2 max pooling
-        (batch, N)                global pooling, "max" or "mean"
+        (batch, N)                global pooling, as in `GlobalPool`
         (batch, 10)               linear layer
 
     With N = 81 they are 29,029, closest to the 29,066 of `FixedNet` at 28 px; at 64 px
-    N = 199 comes closest. Raises ValueError for an unknown pooling.
+    N = 199 comes closest.
+
+    last_channels: N. channels: those of the blocks before, here (16, 32); there may be
+    one or more, and each further entry is one more block of convolution, ReLU and
+    pooling, which halves the last map and doubles the smallest image.
+    pooling, sharpness: as in `GlobalPool`. Raises ValueError as that does, and without
+    any channels.
     """
 
     def __init__(
@@ -108,20 +190,30 @@ class VariableNet(nn.Sequential):
         last_channels: int = 81,
         pooling: str = "max",
         in_channels: int = 1,
-        channels: tuple[int, int] = (16, 32),
+        channels: tuple[int, ...] = (16, 32),
         classes: int = 10,
+        sharpness: float | None = None,
     ) -> None:
-        first, second = channels
+        if not channels:
+            raise ValueError("channels is empty: give those of one block or more")
+        widths = (in_channels, *channels, last_channels)
         super().__init__(
-            *_block(in_channels, first),
-            *_block(first, second),
-            *_block(second, last_channels),
-            GlobalPool(pooling),
+            *(layer for ends in itertools.pairwise(widths) for layer in _block(*ends)),
+            GlobalPool(pooling, sharpness),
             nn.Linear(last_channels, classes),
         )
 
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, in_channels, height, width) -> (batch, classes)."""
+        *layers, pool, linear = self
+        features = images
+        for layer in layers:
+            features = layer(features)
+        where = active_area(images, layers) if pool.pooling == "active mean" else None
+        return linear(pool(features, where))
 
-class LabNet(nn.Sequential):
+
+class LabNet(Network):
     """The network of the lab sheet: 93,322 parameters at 28 px.
 
         (batch,  1, 28, 28)   images
@@ -163,7 +255,7 @@ class LabNet(nn.Sequential):
         )
 
 
-class CifarNet(nn.Sequential):
+class CifarNet(Network):
     """The network of the CIFAR-10 assignment: 64,058 parameters at 32 px.
 
         (batch,  3, 32, 32)   images
@@ -216,6 +308,76 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def match_parameters(
+    target: int, build: Callable[[int], nn.Module] = VariableNet
+) -> int:
+    """The number of channels with which the parameters come closest to `target`.
+
+    build: number of channels -> network; more channels must mean more parameters.
+    """
+
+    def count(channels: int) -> int:
+        with torch.device("meta"):  # shapes alone, no values
+            return count_parameters(build(channels))
+
+    enough = next(n for n in itertools.count(1) if count(n) >= target)
+    around = range(max(enough - 1, 1), enough + 1)
+    return min(around, key=lambda channels: abs(count(channels) - target))
+
+
+class ReceptiveField(NamedTuple):
+    """The pixels that one value of a feature map sees, of rows and columns alike.
+
+    Value number i sees the `size` pixels from offset + i * stride on; those before
+    pixel 0 and behind the last one are padding.
+    """
+
+    size: int
+    stride: int
+    offset: int
+
+
+def receptive_field(layers: Iterable[nn.Module]) -> ReceptiveField:
+    """What the last feature map of the layers sees: 22 px every 8 px for `VariableNet`.
+
+    Convolutions and max pooling count. All other layers are taken to work on each
+    position by itself, as ReLU does, or to stand behind the last map. Raises ValueError
+    for a layer that treats rows and columns differently, and for padding by name.
+    """
+    size, stride, offset = 1, 1, 0
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+            names = ("kernel_size", "dilation", "padding", "stride")
+            kernel_size, dilation, padding, step = (_both(layer, n) for n in names)
+            size += (kernel_size - 1) * dilation * stride
+            offset -= padding * stride
+            stride *= step
+    return ReceptiveField(size, stride, offset)
+
+
+def _both(layer: nn.Module, name: str) -> int:
+    """The setting of a layer that is one for rows and columns."""
+    vertical, horizontal = pair(getattr(layer, name), name, smallest=0)
+    if vertical != horizontal:
+        raise ValueError(
+            f"{name} of {layer} is {vertical} for rows and {horizontal} for columns: "
+            "only layers with one value for both have one receptive field"
+        )
+    return vertical
+
+
+def active_area(images: Tensor, layers: Iterable[nn.Module]) -> Tensor:
+    """Where the last feature map of the layers sees ink, a pixel above 0.
+
+    images: (batch, channels, height, width). Returns bool, (batch, height and width of
+    that map), from `receptive_field`: the weights play no part.
+    """
+    field = receptive_field(layers)
+    ink = (images > 0).any(dim=1, keepdim=True).float()
+    seen = F.max_pool2d(ink, field.size, field.stride, padding=-field.offset)
+    return seen[:, 0] > 0
+
+
 class TraceRow(NamedTuple):
     """One layer of a network, what came out of it, and its number of parameters."""
 
@@ -229,11 +391,17 @@ def shape_trace(model: nn.Sequential, image_shape: tuple[int, ...]) -> list[Trac
 
     image_shape: (batch, channels, height, width).
     """
-    values = torch.zeros(image_shape)
     rows = []
-    with torch.no_grad():
-        for layer in model:
-            values = layer(values)
-            name = type(layer).__name__
-            rows.append(TraceRow(name, tuple(values.shape), count_parameters(layer)))
+
+    def add_row(layer: nn.Module, _: tuple, output: Tensor) -> None:
+        name, shape = type(layer).__name__, tuple(output.shape)
+        rows.append(TraceRow(name, shape, count_parameters(layer)))
+
+    hooks = [layer.register_forward_hook(add_row) for layer in model]
+    try:
+        with torch.no_grad():
+            model(torch.zeros(image_shape))
+    finally:
+        for hook in hooks:
+            hook.remove()
     return rows
