@@ -22,10 +22,10 @@ def described_device() -> str:
     """The model of what `device` chose, for the record."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"CPU ({_processor()}), {torch.get_num_threads()} threads"
+    return f"CPU ({processor()}), {torch.get_num_threads()} threads"
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name; Linux tells it in a file, other systems by `platform`."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

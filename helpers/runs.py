@@ -9,11 +9,12 @@ are kept in build/runs/. A record is one line of `<data set>.jsonl` and holds
     first_epoch_losses          mean loss of up to 250 stretches of the first epoch
     final                       loss and accuracy on train, validation (and test)
     test_predictions            headline runs: per resolution, one digit per test image
-    weights                     first seed of a headline: a file in the folder weights/
+    weights                     headline runs: a file in the folder weights/
     seconds, machine, versions  how long the epochs took, and on what
     stand_in                    whether the data only took the place of the real ones
 
-A value that is not finite is null. `python -m helpers.runs` prints the headlines.
+A value that is not finite is null. `python -m helpers.runs` prints the headlines, and
+with `--compare FOLDER` what training the same runs again came to.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import math
 import os
 import platform
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ import numpy
 import torch
 from filelock import FileLock
 
-from helpers.stats import Interval, t_interval
+from helpers.device import processor
+from helpers.stats import Interval, paired_t, t_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -127,20 +129,49 @@ def headlines(folder: Path) -> dict[str, Interval]:
     Where a name has been trained in several configurations or on several data, the one
     recorded last counts. A name with one seed only is named in a warning and left out.
     """
-    latest: dict[str, tuple[str, dict[int, float]]] = {}
-    for record in read(folder):
-        if name := record["headline"]:
-            variant = _key(record["config"], 0, record["fingerprint"], name)
-            if name not in latest or latest[name][0] != variant:
-                latest[name] = (variant, {})
-            latest[name][1][record["seed"]] = record["final"]["test"]["accuracy"]
     results = {}
-    for name, (_, by_seed) in sorted(latest.items()):
+    for name, by_seed in _headline_runs(folder).items():
         if len(by_seed) > 1:
-            results[name] = t_interval(list(by_seed.values()))
+            results[name] = t_interval(_test_accuracies(by_seed.values()))
         else:
             warnings.warn(f"{name} has one seed, so no interval yet", stacklevel=2)
     return results
+
+
+def compare(recorded: Path, reproduced: Path) -> Iterator[str]:
+    """Yield a few lines per headline: the runs of one folder beside those of another.
+
+    Seeds are paired. Machines that round differently give different weights: then the
+    95 % interval of the mean difference says whether chance explains the rest.
+    """
+    old_runs, new_runs = _headline_runs(recorded), _headline_runs(reproduced)
+    for name in sorted({*old_runs, *new_runs}):
+        yield name
+        before, after = old_runs.get(name, {}), new_runs.get(name, {})
+        seeds = [seed for seed in before if seed in after]
+        if len(seeds) < 2:
+            yield (
+                f"  not compared: {len(before)} seeds recorded, {len(after)} trained "
+                f"again, {len(seeds)} in common"
+            )
+            continue
+        pairs = [(before[seed], after[seed]) for seed in seeds]
+        if not all(_same_settings(*pair) for pair in pairs):
+            yield "  not compared: trained again with other settings or on other data"
+            continue
+        old, new = (_test_accuracies(part) for part in zip(*pairs, strict=True))
+        yield f"  recorded    {_percent(t_interval(old))}"
+        yield f"  reproduced  {_percent(t_interval(new))}"
+        if all(_outcome(one) == _outcome(other) for one, other in pairs):
+            yield f"  equal to the last bit, all {len(seeds)} seeds"
+            continue
+        change = paired_t(new, old)
+        verdict = "within chance" if change.low <= 0 <= change.high else "beyond chance"
+        yield (
+            f"  difference  {100 * change.mean:+.3f} points "
+            f"[{100 * change.low:+.3f}, {100 * change.high:+.3f}], "
+            f"{len(seeds)} seeds: {verdict}"
+        )
 
 
 def machine() -> dict[str, Any]:
@@ -149,6 +180,7 @@ def machine() -> dict[str, Any]:
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
             "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
@@ -174,6 +206,41 @@ def _lines(path: Path) -> Iterator[Record]:
             )
         else:
             yield record
+
+
+def _headline_runs(folder: Path) -> dict[str, dict[int, Record]]:
+    """By name and seed, the runs of the configuration that was recorded last."""
+    latest: dict[str, tuple[str, dict[int, Record]]] = {}
+    for record in read(folder):
+        if name := record["headline"]:
+            variant = _key(record["config"], 0, record["fingerprint"], name)
+            if name not in latest or latest[name][0] != variant:
+                latest[name] = (variant, {})
+            latest[name][1][record["seed"]] = record
+    return {name: by_seed for name, (_, by_seed) in sorted(latest.items())}
+
+
+def _test_accuracies(records: Iterable[Record]) -> list[float]:
+    return [record["final"]["test"]["accuracy"] for record in records]
+
+
+def _same_settings(one: Record, other: Record) -> bool:
+    """Compare data and config; a setting that one is older than does not count."""
+    shared = one["config"].keys() & other["config"].keys()
+    same = all(one["config"][name] == other["config"][name] for name in shared)
+    return same and one["fingerprint"] == other["fingerprint"]
+
+
+def _outcome(record: Record) -> Record:
+    """What must come out the same on the same machine."""
+    history = {k: v for k, v in record["history"].items() if k != "seconds"}
+    names = ("first_epoch_losses", "final", "test_predictions")
+    return {"history": history} | {name: record[name] for name in names}
+
+
+def _percent(result: Interval) -> str:
+    mean, low, high = (100 * value for value in result[:3])
+    return f"{mean:.3f} % [{low:.3f}, {high:.3f}]"
 
 
 def _key(
@@ -203,7 +270,19 @@ def main() -> None:
         action="store_true",
         help="read build/runs (stand-in data) instead of data/runs (the report's)",
     )
-    for name, result in headlines(folder(parser.parse_args().quick)).items():
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="FOLDER",
+        help="set the headlines of runs that were trained again beside the recorded",
+    )
+    chosen = parser.parse_args()
+    recorded = folder(chosen.quick)
+    if chosen.compare:
+        for line in compare(recorded, chosen.compare):
+            print(line)
+        return
+    for name, result in headlines(recorded).items():
         numbers = f"{result.mean:.6f}\t{result.low:.6f}\t{result.high:.6f}"
         print(f"{name}\t{result.n}\t{numbers}")
 

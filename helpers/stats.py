@@ -7,6 +7,7 @@ told otherwise, and the tests reject at 1 - level.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     Raises ValueError for fewer than two values: one seed has no spread.
     """
     values = _one_row(values)
-    low, high = stats.ttest_1samp(values, 0).confidence_interval(level)
+    low, high = _t_test(values).confidence_interval(level)
     return Interval(values.mean().item(), float(low), float(high), len(values))
 
 
@@ -70,7 +71,7 @@ def paired_t(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Comparison:
     Raises ValueError unless a and b hold equally many values, at least two.
     """
     differences = _differences(a, b)
-    test = stats.ttest_1samp(differences, 0)
+    test = _t_test(differences)
     low, high = test.confidence_interval(level)
     # Of differences that are all the same, scipy makes 0 / 0.
     p_value = 1.0 if not differences.any() else float(test.pvalue)
@@ -167,6 +168,13 @@ def smallest_detectable_share(
 
     probability = optimize.brentq(shortfall, 0, 0.5)
     return (1 - 2 * probability) * discordant / images
+
+
+def _t_test(values: np.ndarray):
+    """Of values that are all the same scipy warns, though its interval is right."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return stats.ttest_1samp(values, 0)
 
 
 def _one_row(values: ArrayLike) -> np.ndarray:

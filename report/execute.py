@@ -1,4 +1,4 @@
-"""Running notebooks, each only when its code or what the code rests on has changed."""
+"""Running notebooks, each only when its code or what it rests on has changed."""
 
 import hashlib
 import json
@@ -20,6 +20,7 @@ from report.errors import ReportError
 from report.project import BUILD, ROOT
 
 EXECUTED = BUILD / "executed"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Executor:
     """Runs notebooks in fresh kernels and keeps what comes out in build/executed/.
 
     `variables` are set in the environment of the kernels; `basis` says what a run rests
-    on besides code and versions, in words: another basis makes another run.
+    on besides code, recorded training runs and versions, in words: another basis makes
+    another run.
     """
 
     variables: dict[str, str]
@@ -63,11 +65,24 @@ class Executor:
         everything = [
             [(cell.source, cell.metadata.get("tags")) for cell in _code(content)],
             [path.read_text("utf-8") for path in sorted(ROOT.glob("helpers/**/*.py"))],
+            _recorded_runs(),
             self.basis,
             platform.python_version(),
             sorted(f"{found.name} {found.version}" for found in distributions()),
         ]
         return hashlib.sha256(json.dumps(everything).encode()).hexdigest()
+
+
+def _recorded_runs() -> list[tuple[str, str]]:
+    """Names and digests of the files that hold the recorded training runs."""
+    from helpers.runs import folder  # takes its time, as torch does
+
+    kept = folder(stand_in=False)
+    return [
+        (str(path.relative_to(kept)), hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in sorted(kept.rglob("*"))
+        if path.is_file()
+    ]
 
 
 def _code(notebook: NotebookNode) -> list[NotebookNode]:
@@ -87,16 +102,22 @@ def _run(content: NotebookNode, notebook: Path, variables: dict[str, str]) -> No
             kernel_name="python3",
             timeout=None,
             record_timing=False,
+            store_widget_state=False,
             resources={"metadata": {"path": str(notebook.parent)}},
             extra_arguments=["--log-level=ERROR"],
             on_cell_start=begin,
             on_cell_executed=lambda **_: bar.update(),
         )
         try:
-            client.execute(env=os.environ | variables)
+            client.execute(env=os.environ | {"TQDM_DISABLE": "1"} | variables)
         except (CellExecutionError, DeadKernelError) as error:
             failed = f"{notebook.name}, cell {current + 1} failed:"
             raise ReportError(failed, str(error)) from None
+    for cell in _code(content):
+        # Progress bars that are widgets do not heed TQDM_DISABLE.
+        cell.outputs = [
+            out for out in cell.outputs if WIDGET not in out.get("data", {})
+        ]
 
 
 def _with_outputs_of(earlier: NotebookNode, content: NotebookNode) -> NotebookNode:

@@ -182,6 +182,104 @@ def test_the_command_prints_headlines_separated_by_tabs(tmp_path, monkeypatch, c
     assert low < 0.991 < high
 
 
+def trained(seed, accuracy, seconds=1.0, **changes):
+    return record(seed, "mnist/plain", accuracy, **changes) | {
+        "history": {"train_loss": [0.5, 0.25], "seconds": [seconds, seconds]},
+        "first_epoch_losses": [0.5],
+        "test_predictions": {"28": "0123"},
+    }
+
+
+def compared(tmp_path, recorded, reproduced):
+    """What the comparison says of mnist/plain."""
+    for name, items in (("recorded", recorded), ("reproduced", reproduced)):
+        for item in items:
+            runs.append(tmp_path / name, item)
+    first, *lines = runs.compare(tmp_path / "recorded", tmp_path / "reproduced")
+    assert first == "mnist/plain"
+    return [line.strip() for line in lines]
+
+
+def test_reproduced_runs_that_are_equal_are_called_so_whatever_they_took(tmp_path):
+    recorded = [trained(0, 0.99), trained(1, 0.98)]
+    lines = compared(tmp_path, recorded, [trained(1, 0.98, 9.0), trained(0, 0.99, 9.0)])
+    half = 12.7062 * 0.5  # t table, 1 degree of freedom
+    interval = f"98.500 % [{98.5 - half:.3f}, {98.5 + half:.3f}]"
+    assert lines == [
+        f"recorded    {interval}",
+        f"reproduced  {interval}",
+        "equal to the last bit, all 2 seeds",
+    ]
+
+
+@pytest.mark.parametrize(
+    "part", ["history", "first_epoch_losses", "test_predictions", "final"]
+)
+def test_runs_that_differ_anywhere_are_not_called_equal(tmp_path, part):
+    recorded = [trained(seed, 0.99) for seed in range(3)]
+    other = trained(2, 0.99)
+    other["final"]["test"]["loss"] = 0.1 if part == "final" else 0.2
+    recorded[2]["final"]["test"]["loss"] = 0.2
+    if part != "final":
+        other[part] = {"history": {"train_loss": [0.5, 0.24], "seconds": [1, 1]}}.get(
+            part, "other"
+        )
+    lines = compared(tmp_path, recorded, [*recorded[:2], other])
+    assert lines[2] == (
+        "difference  +0.000 points [+0.000, +0.000], 3 seeds: within chance"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [((0.002, 0.003, 0.003), "beyond chance"), ((-0.001, 0.0, 0.004), "within chance")],
+)
+def test_the_difference_is_paired_by_seed(tmp_path, gains, verdict):
+    accuracies = [0.90, 0.95, 0.99]  # whose spread is far larger than the gains
+    recorded = [trained(seed, a) for seed, a in enumerate(accuracies)]
+    reproduced = [
+        trained(seed, a + gain)
+        for seed, (a, gain) in enumerate(zip(accuracies, gains, strict=True))
+    ]
+    recorded.append(trained(7, 0.2))  # which has not been trained again
+    lines = compared(tmp_path, recorded, reversed(reproduced))
+    change = runs.paired_t(gains, [0, 0, 0])
+    mean, low, high = (100 * value for value in change[:3])
+    assert lines[0].startswith("recorded    94.667 %")
+    assert lines[2] == (
+        f"difference  {mean:+.3f} points [{low:+.3f}, {high:+.3f}], 3 seeds: {verdict}"
+    )
+
+
+def test_what_cannot_be_compared_is_named_with_the_reason(tmp_path):
+    recorded = [trained(seed, 0.99) for seed in range(3)]
+    (line,) = compared(tmp_path / "few", recorded, [trained(1, 0.99), trained(8, 0.99)])
+    assert line == ("not compared: 3 seeds recorded, 2 trained again, 1 in common")
+    changed = [trained(seed, 0.99, batch_size=64) for seed in range(3)]
+    (line,) = compared(tmp_path / "config", recorded, changed)
+    assert line == "not compared: trained again with other settings or on other data"
+    changed = [item | {"fingerprint": "another"} for item in recorded]
+    (line,) = compared(tmp_path / "data", recorded, changed)
+    assert line == "not compared: trained again with other settings or on other data"
+    older = [trained(seed, 0.99, augment="none") for seed in range(3)]
+    assert compared(tmp_path / "older", recorded, older)[2].startswith("equal")
+    (line,) = compared(tmp_path / "nothing", recorded, [])
+    assert line.startswith("not compared: 3 seeds recorded, 0 trained again")
+
+
+def test_the_command_compares(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("REPORT_RUNS", str(tmp_path / "recorded"))
+    for seed in range(2):
+        runs.append(tmp_path / "recorded", trained(seed, 0.99))
+        runs.append(tmp_path / "reproduced", trained(seed, 0.99))
+    monkeypatch.setattr(
+        sys, "argv", ["runs", "--compare", str(tmp_path / "reproduced")]
+    )
+    runs.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "mnist/plain" and lines[-1].startswith("  equal to the last bit")
+
+
 def test_help_explains_the_columns(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["runs", "--help"])
     with pytest.raises(SystemExit):

@@ -40,6 +40,13 @@ def test_t_interval_is_mean_and_t_quantile_times_standard_error():
     assert wider.low < interval.low and interval.high < wider.high
 
 
+@pytest.mark.filterwarnings("error")
+def test_seeds_that_all_agree_have_an_interval_without_width_and_no_warning():
+    assert stats.t_interval([0.9, 0.9, 0.9]) == (0.9, 0.9, 0.9, 3)
+    steady = stats.paired_t([0.75, 0.5], [0.5, 0.25])
+    assert steady == (0.25, 0.25, 0.25, 0.0, 2)
+
+
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
     # Newcombe, Two-sided confidence intervals for the single proportion, 1998, table I.

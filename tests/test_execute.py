@@ -1,0 +1,138 @@
+"""Executing notebooks: when anew, without progress bars, and as scripts to train."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from report import execute, project, reproduce
+from report.errors import ReportError
+
+
+@pytest.fixture
+def executor(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "EXECUTED", tmp_path / "executed")
+    monkeypatch.setenv("REPORT_RUNS", str(tmp_path / "runs"))
+    return execute.Executor({"REPORT_PROFILE": "quick"}, "a test")
+
+
+def write(path, *sources):
+    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_recorded_runs_decide_whether_a_notebook_is_executed(executor, tmp_path):
+    notebook = write(
+        tmp_path / "01_counting.ipynb", "with open('ran', 'a') as f: f.write('.')"
+    )
+    ran = tmp_path / "ran"
+    executor.execute_if_changed(notebook)
+    executor.execute_if_changed(notebook)
+    assert ran.read_text() == "."  # there is no folder of runs yet
+
+    weights = tmp_path / "runs" / "weights"
+    weights.mkdir(parents=True)
+    records = tmp_path / "runs" / "mnist.jsonl"
+    for path, content in (
+        (records, "first\n"),
+        (records, "first\nsecond\n"),
+        (weights / "mnist-plain-0.safetensors", "weights"),
+    ):
+        before = ran.read_text()
+        path.write_text(content)
+        executor.execute_if_changed(notebook)
+        executor.execute_if_changed(notebook)
+        assert ran.read_text() == before + "."
+
+
+def test_runs_that_the_notebook_itself_records_do_not_outdate_it(executor, tmp_path):
+    record = """
+import os, pathlib
+folder = pathlib.Path(os.environ["REPORT_RUNS"])
+folder.mkdir(exist_ok=True)
+with (folder / "mnist.jsonl").open("a") as file:
+    file.write("a run\\n")
+"""
+    notebook = write(tmp_path / "01_training.ipynb", record)
+    executor.execute_if_changed(notebook)
+    executor.execute_if_changed(notebook)
+    assert (tmp_path / "runs" / "mnist.jsonl").read_text() == "a run\n"
+
+
+@pytest.mark.parametrize("kind", ["tqdm.auto", "tqdm"])
+def test_no_progress_bar_lands_in_the_notebook(executor, tmp_path, kind):
+    bar = f"from {kind} import tqdm\nfor _ in tqdm(range(3)): pass\nprint('done')"
+    content = executor.execute(write(tmp_path / "01_bar.ipynb", bar))
+    (output,) = content.cells[0].outputs
+    assert (output.name, output.text) == ("stdout", "done\n")
+    assert "widgets" not in content.metadata
+
+
+# --- make reproduce -------------------------------------------------------------------
+
+
+def test_a_wrong_number_lists_the_notebooks_that_there_are():
+    notebooks = [Path("01_convolution.ipynb"), Path("03_baseline.ipynb")]
+    assert reproduce.choose([], notebooks) == notebooks
+    assert reproduce.choose(["3", "01"], notebooks) == notebooks[::-1]
+    with pytest.raises(ReportError) as refused:
+        reproduce.choose(["03", "07"], notebooks)
+    assert str(refused.value).splitlines() == [
+        "There is no notebook 07. These can be reproduced:",
+        "  01  01_convolution",
+        "  03  03_baseline",
+    ]
+
+
+TRAINING = """
+import matplotlib
+from helpers import runs
+from helpers.training import Config, sweep
+config = Config(epochs=1, batch_size=500)
+sweep([config], seeds=[0, 1], headline="mnist/plain")
+print("trained", matplotlib.get_backend())
+"""
+
+
+def test_runs_are_trained_again_with_visible_bars_and_only_once(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(reproduce, "REPRODUCED", tmp_path / "reproduced")
+    monkeypatch.setenv("REPORT_PROFILE", "quick")
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    find = f"import sys; sys.path.insert(0, {str(project.ROOT)!r})"
+    notebook = write(tmp_path / "03_training.ipynb", find, TRAINING)
+    reproduce.train_again(notebook)
+    output, bars = capfd.readouterr()
+    assert "trained agg" in output and "2/2" in bars
+    records = tmp_path / "reproduced" / "mnist.jsonl"
+    written = records.read_bytes()
+    assert len(written.splitlines()) == 2
+
+    write(notebook, find, TRAINING, "1 / 0", "print('beyond')")
+    with pytest.raises(ReportError, match=r"03_training\.ipynb failed: see above"):
+        reproduce.train_again(notebook)
+    output, bars = capfd.readouterr()
+    assert "ZeroDivisionError" in output and "beyond" not in output
+    assert "2/2" not in bars and records.read_bytes() == written
+
+
+def test_the_real_data_are_asked_for_unless_told_otherwise(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.delenv("REPORT_PROFILE", raising=False)
+    code = "import os; print('profile', os.environ['REPORT_PROFILE'])"
+    reproduce.train_again(write(tmp_path / "03_profile.ipynb", code))
+    assert "profile full" in capfd.readouterr().out
+
+
+def test_the_command_refuses_a_wrong_number():
+    command = [sys.executable, "-m", "report.reproduce", "99"]
+    done = subprocess.run(command, cwd=project.ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "There is no notebook 99" in done.stderr
+    assert "01_convolution" in done.stderr
