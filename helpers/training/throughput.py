@@ -1,8 +1,9 @@
 """Images per second of training: the usual loop, this package, several runs at once.
 
-All train `FixedNet` on MNIST with Adam in float32. In every round all of them take
-turns, and so do matrix products, whose speed is the most that the arithmetic of
-training could reach. `python -m helpers.training.throughput` prints the table.
+All train `FixedNet` on MNIST with Adam, in float32 unless they say otherwise. In every
+round all of them take turns, and so do matrix products in float32, whose speed is the
+most that the arithmetic of training in float32 could reach.
+`python -m helpers.training.throughput` prints the table.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import Manager
 
@@ -140,16 +141,16 @@ def flops_per_image(config: Config) -> int:
 class Throughput:
     """One way to train; `images_per_second` has one value per round, of all its runs.
 
-    The others are medians over rounds: the multiple of the faster usual loop in the
-    same round, floating-point operations per second, and their share of what matrix
-    products reached on as many threads in the same round.
+    The others are medians over rounds: the multiples of the usual loop without and with
+    loader processes in the same round, floating-point operations per second, and their
+    share of what matrix products reached on as many threads in the same round.
     """
 
     way: str
     batch_size: int
     threads: int
     images_per_second: tuple[float, ...]
-    multiple_of_usual: float
+    multiples_of_usual: tuple[float, float]
     flops_per_second: float
     share_of_peak: float
 
@@ -166,14 +167,18 @@ def measure(
     usual = [f"usual loop, {workers} loader processes" for workers in (0, 2)]
     alone = "this package"
     side_by_side = f"this package, {processes} runs side by side"
+    short = f"the same {processes} runs in bfloat16"
     grouped = f"{NETWORKS_TOGETHER} seeds as one network"
     threads = dict.fromkeys(usual, torch.get_num_threads())
-    threads |= {alone: 1, side_by_side: processes, grouped: 1}
+    threads |= {alone: 1, side_by_side: processes, short: processes, grouped: 1}
     turns = {
         usual[0]: partial(rate, partial(usual_loop, config, 0), threads[usual[0]]),
         usual[1]: partial(rate, partial(usual_loop, config, 2), threads[usual[1]]),
         alone: partial(rate, partial(this_package, config), 1),
         side_by_side: partial(rate_side_by_side, config, processes),
+        short: partial(
+            rate_side_by_side, replace(config, precision="bfloat16"), processes
+        ),
         grouped: partial(rate, partial(together, config), 1),
     }
     turns |= {n: partial(rate, matrix_products, n) for n in set(threads.values())}
@@ -188,7 +193,6 @@ def measure(
                 bar.update()
     # Work per second as arrays, one value per round.
     speeds = {name: np.array(values) for name, values in reached.items()}
-    fastest_usual = np.maximum(*(speeds[way] for way in usual))
     flops = flops_per_image(config)
     return [
         Throughput(
@@ -196,7 +200,9 @@ def measure(
             batch_size=batch_size,
             threads=used,
             images_per_second=tuple(speeds[way].tolist()),
-            multiple_of_usual=float(np.median(speeds[way] / fastest_usual)),
+            multiples_of_usual=tuple(
+                float(np.median(speeds[way] / speeds[loop])) for loop in usual
+            ),
             flops_per_second=flops * float(np.median(speeds[way])),
             share_of_peak=float(np.median(flops * speeds[way] / speeds[used])),
         )
@@ -271,15 +277,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def table(measured: Sequence[Throughput]) -> str:
     """Return one line per way: images/s (lowest to highest round), multiples, share."""
     lines = [
-        f"{'':34}{'threads':>8}{'images/s':>10}{'(range)':>16}{'x usual':>9}"
+        f"{'':34}{'threads':>8}{'images/s':>10}{'(range)':>16}{'x usual, 0 / 2':>16}"
         f"{'GFLOP/s':>9}{'of peak':>9}"
     ]
     for way in measured:
         images = way.images_per_second
+        alone, loaded = way.multiples_of_usual
         span = f"({min(images):.0f}-{max(images):.0f})"
         lines.append(
             f"{way.way:34}{way.threads:>8}{statistics.median(images):>10.0f}{span:>16}"
-            f"{way.multiple_of_usual:>9.2f}{way.flops_per_second / 1e9:>9.1f}"
+            f"{f'{alone:.2f} / {loaded:.2f}':>16}{way.flops_per_second / 1e9:>9.1f}"
             f"{way.share_of_peak:>9.0%}"
         )
     return "\n".join(lines)
