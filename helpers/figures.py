@@ -7,10 +7,14 @@ from io import BytesIO
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from helpers.stats import t_interval
 
 FULL_WIDTH = 6.5  # inches: the width of the text in the PDF
 
@@ -65,6 +69,30 @@ def image(axes: Axes, pixels, title: str = "", **options) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     sns.despine(ax=axes, left=True, bottom=True)
+
+
+def draw_band(
+    axes: Axes, values: ArrayLike, number: int, label: str, line: str = "-"
+) -> None:
+    """Draw the mean over seeds, epoch by epoch, and its 95 % t interval as a band.
+
+    values: (seeds, epochs). number: which of `SERIES` and `MARKERS`. Raises ValueError
+    for fewer than two seeds.
+    """
+    found = [t_interval(column) for column in np.asarray(values).T]
+    epochs = range(1, len(found) + 1)
+    axes.plot(
+        epochs,
+        [interval.mean for interval in found],
+        line,
+        color=SERIES[number],
+        marker=MARKERS[number],
+        ms=3,
+        lw=1.2,
+        label=label,
+    )
+    low, high = zip(*(interval[1:3] for interval in found), strict=True)
+    axes.fill_between(epochs, low, high, color=SERIES[number], alpha=0.2, lw=0)
 
 
 def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") -> None:

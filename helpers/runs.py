@@ -23,7 +23,7 @@ import math
 import os
 import platform
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ import numpy
 import torch
 from filelock import FileLock
 
+from helpers.data import Split
 from helpers.device import processor
 from helpers.stats import Interval, paired_t, t_interval
 
@@ -123,6 +124,31 @@ def keep_weights(folder: Path, name: str, content: bytes) -> None:
     os.replace(draft, path)
 
 
+def curves(
+    records: Iterable[Record], quantity: str, epochs: int | None = None
+) -> numpy.ndarray:
+    """One row per record, one column per epoch, of one quantity of the history."""
+    return numpy.array([record["history"][quantity][:epochs] for record in records])
+
+
+def test_accuracy(records: Iterable[Record]) -> list[float]:
+    """The accuracy on the test images, one per record of a headline."""
+    return [record["final"]["test"]["accuracy"] for record in records]
+
+
+def rightness(records: Iterable[Record], test: Mapping[int, Split]) -> numpy.ndarray:
+    """(records, images): 1.0 where the recorded prediction is the label, else 0.0.
+
+    test: resolution -> images and labels, in whose order the images come.
+    """
+    labels = numpy.concatenate([split.labels.numpy() for split in test.values()])
+    predictions = [
+        list(map(int, "".join(record["test_predictions"][str(r)] for r in test)))
+        for record in records
+    ]
+    return (numpy.array(predictions) == labels).astype(float)
+
+
 def headlines(folder: Path) -> dict[str, Interval]:
     """Test accuracy of every headline: mean over seeds and 95 % t interval.
 
@@ -132,7 +158,7 @@ def headlines(folder: Path) -> dict[str, Interval]:
     results = {}
     for name, by_seed in _headline_runs(folder).items():
         if len(by_seed) > 1:
-            results[name] = t_interval(_test_accuracies(by_seed.values()))
+            results[name] = t_interval(test_accuracy(by_seed.values()))
         else:
             warnings.warn(f"{name} has one seed, so no interval yet", stacklevel=2)
     return results
@@ -159,7 +185,7 @@ def compare(recorded: Path, reproduced: Path) -> Iterator[str]:
         if not all(_same_settings(*pair) for pair in pairs):
             yield "  not compared: trained again with other settings or on other data"
             continue
-        old, new = (_test_accuracies(part) for part in zip(*pairs, strict=True))
+        old, new = (test_accuracy(part) for part in zip(*pairs, strict=True))
         yield f"  recorded    {_percent(t_interval(old))}"
         yield f"  reproduced  {_percent(t_interval(new))}"
         if all(_outcome(one) == _outcome(other) for one, other in pairs):
@@ -218,10 +244,6 @@ def _headline_runs(folder: Path) -> dict[str, dict[int, Record]]:
                 latest[name] = (variant, {})
             latest[name][1][record["seed"]] = record
     return {name: by_seed for name, (_, by_seed) in sorted(latest.items())}
-
-
-def _test_accuracies(records: Iterable[Record]) -> list[float]:
-    return [record["final"]["test"]["accuracy"] for record in records]
 
 
 def _same_settings(one: Record, other: Record) -> bool:

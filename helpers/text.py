@@ -1,4 +1,7 @@
-"""say(), table(), source(): measured numbers and code reach the text untyped."""
+"""say(), table(), source(): measured numbers and code reach the text untyped.
+
+percent(), points(), p_value() and signed() spell out what `helpers.stats` returns.
+"""
 
 import html
 import inspect
@@ -6,6 +9,8 @@ import textwrap
 from collections.abc import Sequence
 
 from IPython.display import display
+
+from helpers.stats import Comparison, Interval
 
 
 def say(template: str, **values) -> None:
@@ -54,8 +59,31 @@ def table(
     display(bundle, metadata={"report": report}, raw=True)
 
 
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign, and a minus that cannot be taken for a dash."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def percent(share: Interval) -> str:
+    """An accuracy or another share, with its interval: 99.10% (99.04% – 99.17%)."""
+    return f"{share.mean:.2%} ({share.low:.2%} – {share.high:.2%})"
+
+
+def points(difference: Comparison) -> str:
+    """A difference of shares in percentage points: +0.31 (+0.25 to +0.38)."""
+    mean, low, high = (signed(100 * value) for value in difference[:3])
+    return f"{mean} ({low} to {high})"
+
+
+def p_value(p: float, name: str = "") -> str:
+    """A p-value: 0.030 or < 0.001; with the name "p", p = 0.030 or p < 0.001."""
+    if p < 0.001:
+        return f"{name} < 0.001".strip()
+    return f"{name} = {p:.3f}" if name else f"{p:.3f}"
+
+
 def _is_number(cell: str) -> bool:
-    return not set(cell) - set("0123456789 .,+-−±–%()e∞")
+    return not set(cell.replace(" to ", " ")) - set("0123456789 .,+-−±–%()e∞<")
 
 
 def _pipe_table(header, cells, right) -> str:

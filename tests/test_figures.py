@@ -4,9 +4,11 @@ import base64
 import os
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from helpers import environment, figures, text
+from helpers.stats import paired_t, t_interval
 
 
 @pytest.fixture
@@ -147,3 +149,36 @@ def test_prepare_says_device_data_and_versions(displayed, monkeypatch, profile):
     folder = "build/figures" if quick else "figures"
     assert os.environ["REPORT_FIGURES"] == str(environment.ROOT / folder)
     monkeypatch.delenv("REPORT_FIGURES")
+
+
+# --- Numbers in words -----------------------------------------------------------------
+
+
+def test_numbers_are_spelt_the_same_everywhere():
+    assert text.signed(-0.125, 1) == "−0.1" and text.signed(2) == "+2.00"
+    assert text.percent(t_interval([0.99, 0.992])) == "99.10% (97.83% – 100.37%)"
+    assert text.points(paired_t([0.5, 0.52], [0.49, 0.5])) == "+1.50 (−4.85 to +7.85)"
+    assert [text.p_value(p) for p in (0.0301, 0.0004)] == ["0.030", "< 0.001"]
+    assert [text.p_value(p, "p") for p in (0.5, 0)] == ["p = 0.500", "p < 0.001"]
+
+
+def test_a_column_of_differences_and_p_values_stands_on_the_right(displayed):
+    rows = [["a", "−0.1 (−0.3 to +0.1)", "< 0.001"], ["b", "0.2", "0.5"]]
+    text.table("differences", "Of two.", ["pair", "difference", "p"], rows)
+    assert "|:---|---:|---:|" in displayed[0][0]["text/markdown"]
+
+
+def test_a_band_is_the_mean_and_the_t_interval_of_every_epoch():
+    values = np.array([[0.1, 0.3, 0.4], [0.2, 0.5, 0.4]])
+    _, axes = plt.subplots()
+    figures.draw_band(axes, values, 1, "some")
+    (line,) = axes.lines
+    assert line.get_xdata().tolist() == [1, 2, 3]
+    assert line.get_ydata() == pytest.approx([0.15, 0.4, 0.4])
+    corners = axes.collections[0].get_paths()[0].vertices
+    for epoch in (1, 2, 3):
+        edges = corners[corners[:, 0] == epoch, 1]
+        interval = t_interval(values[:, epoch - 1])
+        assert edges.min() == pytest.approx(interval.low)
+        assert edges.max() == pytest.approx(interval.high)
+    plt.close("all")

@@ -9,8 +9,10 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from helpers import runs
+from helpers.data import Split
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -305,3 +307,22 @@ def test_records_are_not_changed_by_appending(tmp_path):
     before = copy.deepcopy(item)
     runs.append(tmp_path, item)
     assert item == before
+
+
+def test_records_become_rows_of_numbers():
+    records = [
+        {
+            "history": {"train_loss": [3.0 - seed, 2.0, 1.0]},
+            "final": {"test": {"accuracy": 0.5 + seed}},
+            "test_predictions": {"32": "12", "64": f"7{seed}"},
+        }
+        for seed in (0, 1)
+    ]
+    assert runs.curves(records, "train_loss").tolist() == [[3, 2, 1], [2, 2, 1]]
+    assert runs.curves(records, "train_loss", epochs=1).tolist() == [[3], [2]]
+    assert runs.test_accuracy(records) == [0.5, 1.5]
+    test = {
+        64: Split(torch.zeros(2, 1, 64, 64), torch.tensor([7, 1])),
+        32: Split(torch.zeros(2, 1, 32, 32), torch.tensor([2, 2])),
+    }
+    assert runs.rightness(records, test).tolist() == [[1, 0, 0, 1], [1, 1, 0, 1]]
