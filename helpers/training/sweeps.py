@@ -15,7 +15,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm.auto import tqdm
 
 from helpers import runs
-from helpers.device import spoken_device
+from helpers.device import keep_freed_memory, spoken_device
 from helpers.training.batches import load_data
 from helpers.training.config import Config
 from helpers.training.loop import train
@@ -131,6 +131,7 @@ def _train_one(
     position: int, config: Config, seed: int, fingerprint: str, headline: str | None
 ) -> tuple[int, runs.Record, bytes]:
     """Runs in a worker, which may stand on another machine, with files of its own."""
+    keep_freed_memory()
     if load_data(config.data).fingerprint != fingerprint:
         raise ValueError(
             f"a worker loads other {config.data} data than this process: set "
