@@ -171,11 +171,11 @@ def affine(
     across = (a, b * height / width, -(a * right + b * down) * 2 / width)
     downwards = (c * width / height, d, -(c * right + d * down) * 2 / height)
     matrices = torch.stack([*across, *downwards], 1).unflatten(1, (2, 3))
-    changed = _sample(images, _positions(images, matrices))
     if probability == 1:
-        return changed
-    chosen = _uniform(images, generator, 0, 1) < probability
-    return torch.where(_per_image(chosen), changed, images)
+        return _sample(images, _positions(images, matrices))
+    rows = _chosen(images, generator, probability)
+    grid = _positions(images, matrices[rows])
+    return images.index_copy(0, rows, _sample(images[rows], grid))
 
 
 @_transform(distortion_scale=_up_to(1), probability=_up_to(1))
@@ -193,20 +193,20 @@ def perspective(
     RandomPerspective.
     """
     height, width = images.shape[2:]
-    chosen = _uniform(images, generator, 0, 1) < probability
+    rows = _chosen(images, generator, probability)
     furthest = [int(distortion_scale * (size // 2)) for size in (width, height)]
     inwards = images.new_tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]])
     sizes = images.new_tensor([width, height])
     corners = (inwards < 0) * (sizes - 1)
     choices = images.new_tensor(furthest) + 1
-    moved = corners + inwards * _integers(images, generator, choices, 4, 2)
+    moved = corners + inwards * _integers(images, generator, choices, 4, 2)[rows]
 
     to_corners = _from_basis(2 * corners[None] / sizes - 1)
     from_moved = _adjugate(_from_basis(2 * moved / sizes - 1))
     positions = _positions(images, to_corners @ from_moved)
     # Points on the horizon, where one divides by 0, have no source: outside, at 2.
     grid = positions[:, :2].div_(positions[:, 2:]).nan_to_num_(2, 2, 2)
-    return torch.where(_per_image(chosen), _sample(images, grid), images)
+    return images.index_copy(0, rows, _sample(images[rows], grid))
 
 
 @_transform(kernel_size=_ODD, sigma=_RANGE)
@@ -335,6 +335,11 @@ def _uniform(
     return draws.uniform_(low, high, generator=generator)
 
 
+def _chosen(images: Tensor, generator: Generator, probability: float) -> Tensor:
+    """Indices of a share of the images, so that only they need be worked on."""
+    return (_uniform(images, generator, 0, 1) < probability).nonzero()[:, 0]
+
+
 def _integers(
     images: Tensor, generator: Generator, choices: Tensor | int, *shape: int
 ) -> Tensor:
@@ -410,12 +415,19 @@ def _smooth(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
         )
     taps = torch.arange(-reach, reach + 1, device=images.device)
     weights = torch.softmax(-((taps / sigma[:, None]) ** 2) / 2, 1)
-    matrices = []
-    for size in (height, width):
-        identity = torch.eye(size, device=images.device)[None]
-        padded = F.pad(identity, (reach, reach), mode="reflect")[0]
-        # (source, position, tap): 1 where this tap of the kernel meets this pixel.
-        meetings = padded.unfold(1, kernel_size, 1)
-        matrices.append((weights @ meetings.flatten(0, 1).T).unflatten(1, (size, size)))
-    from_rows, from_columns = (matrix[:, None] for matrix in matrices)
-    return from_rows.mT @ images @ from_columns
+    matrices = {
+        size: (weights @ _meetings(size, kernel_size, images.device)).view(
+            -1, 1, size, size
+        )
+        for size in {height, width}
+    }
+    return matrices[height].mT @ images @ matrices[width]
+
+
+@functools.cache
+def _meetings(size: int, kernel_size: int, device: torch.device) -> Tensor:
+    """(tap, source * position): 1 where a tap of the kernel meets a pixel."""
+    reach = kernel_size // 2
+    identity = torch.eye(size, device=device)[None]
+    padded = F.pad(identity, (reach, reach), mode="reflect")[0]
+    return padded.unfold(1, kernel_size, 1).flatten(0, 1).T.contiguous()
