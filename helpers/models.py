@@ -255,6 +255,17 @@ class LabNet(Network):
         )
 
 
+class Standardise(nn.Module):
+    """Values between 0 and 1 -> (value - 1/2) / (1/4): about mean 0, deviation 1.
+
+    Of photographs, that is. The convolution behind it could do the same by itself with
+    other weights: what can be computed does not change, only where training starts.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        return 4 * images - 2
+
+
 class CifarNet(Network):
     """The network of the CIFAR-10 assignment: 64,058 parameters at 32 px.
 
@@ -268,7 +279,8 @@ class CifarNet(Network):
         (batch, 64)           linear layer; ReLU
         (batch, 10)           linear layer
 
-    Raises ValueError below 16 pixels.
+    standardised: whether a layer `Standardise` comes first. Raises ValueError below 16
+    pixels.
     """
 
     def __init__(
@@ -278,11 +290,13 @@ class CifarNet(Network):
         channels: tuple[int, int] = (8, 16),
         hidden_features: tuple[int, int] = (128, 64),
         classes: int = 10,
+        standardised: bool = False,
     ) -> None:
         side = _side(image_size, smallest=16, halvings=2, loss=4)
         first, second = channels
         wide, narrow = hidden_features
         super().__init__(
+            *([Standardise()] if standardised else []),
             nn.Conv2d(in_channels, first, kernel_size=5),
             nn.ReLU(),
             nn.MaxPool2d(2),
