@@ -16,18 +16,19 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def gpu() -> str | None:
+    """The name of the GPU, or None without one."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
 def spoken_device() -> str:
     """What `device` chose, and why, for progress bars."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return "on the CPU, as no GPU was found"
+    return gpu() or "on the CPU, as no GPU was found"
 
 
 def described_device() -> str:
     """The model of what `device` chose, for the record."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU ({processor()}), {torch.get_num_threads()} threads"
+    return gpu() or f"CPU ({processor()}), {torch.get_num_threads()} threads"
 
 
 def keep_freed_memory() -> bool:

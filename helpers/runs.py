@@ -32,7 +32,7 @@ import torch
 from filelock import FileLock
 
 from helpers.data import Split
-from helpers.device import processor
+from helpers.device import gpu, processor
 from helpers.stats import Interval, paired_t, t_interval
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,7 +208,7 @@ def machine() -> dict[str, Any]:
             "vector_instructions": torch.backends.cpu.get_cpu_capability(),
             "processor": processor(),
             "cores": os.cpu_count(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "gpu": gpu(),
         },
         "versions": {
             "python": platform.python_version(),
