@@ -5,6 +5,7 @@ percent(), points(), p_value() and signed() spell out what `helpers.stats` retur
 
 import html
 import inspect
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -98,7 +99,7 @@ def _html_table(key, caption, header, cells, right) -> str:
     def line(row, tag, extra=""):
         return "".join(
             f'<{tag}{extra} style="text-align:{"right" if r else "left"}">'
-            f"{html.escape(c, quote=False)}</{tag}>"
+            f"{_inline(c)}</{tag}>"
             for c, r in zip(row, right, strict=True)
         )
 
@@ -108,3 +109,16 @@ def _html_table(key, caption, header, cells, right) -> str:
         f"<thead><tr>{line(header, 'th', ' scope=col')}</tr></thead>"
         f"<tbody>{body}</tbody></table>"
     )
+
+
+def _inline(cell: str) -> str:
+    """The Markdown of a cell as HTML: code, emphasis and links."""
+    parts = re.split(r"`([^`]+)`", html.escape(cell, quote=False))
+    for position, part in enumerate(parts):
+        if position % 2:
+            parts[position] = f"<code>{part}</code>"
+            continue
+        part = re.sub(r"(?<![\w*])\*([^*\s][^*]*)\*(?![\w*])", r"<em>\1</em>", part)
+        link = r'<a href="\2">\1</a>'
+        parts[position] = re.sub(r"\[([^]]+)\]\(([^)\s]+)\)", link, part)
+    return "".join(parts)

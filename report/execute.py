@@ -64,7 +64,12 @@ class Executor:
     def _digest(self, content: NotebookNode) -> str:
         everything = [
             [(cell.source, cell.metadata.get("tags")) for cell in _code(content)],
-            [path.read_text("utf-8") for path in sorted(ROOT.glob("helpers/**/*.py"))],
+            [
+                path.read_text("utf-8")
+                for path in sorted(ROOT.glob("helpers/**/*"))
+                if path.suffix in (".py", ".toml")
+            ],
+            _read_notebooks() if _reads_notebooks(content) else None,
             _recorded_runs(),
             self.basis,
             platform.python_version(),
@@ -83,6 +88,24 @@ def _recorded_runs() -> list[tuple[str, str]]:
         for path in sorted(kept.rglob("*"))
         if path.is_file()
     ]
+
+
+def _reads_notebooks(content: NotebookNode) -> bool:
+    """Whether a cell carries the tag of those that read the other notebooks."""
+    return any(
+        "reads-notebooks" in cell.metadata.get("tags", []) for cell in content.cells
+    )
+
+
+def _read_notebooks() -> list:
+    """What such a cell sees of the others: ids of rows, and where they are answered."""
+    from helpers import claims
+
+    return sorted(
+        (identifier, place.link)
+        for identifier, places in claims.answers().items()
+        for place in places
+    )
 
 
 def _code(notebook: NotebookNode) -> list[NotebookNode]:

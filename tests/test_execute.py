@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from helpers import claims
 from report import execute, project, reproduce
 from report.errors import ReportError
 
@@ -47,6 +49,24 @@ def test_recorded_runs_decide_whether_a_notebook_is_executed(executor, tmp_path)
         executor.execute_if_changed(notebook)
         executor.execute_if_changed(notebook)
         assert ran.read_text() == before + "."
+
+
+def test_a_notebook_that_reads_the_others_follows_their_headings(
+    executor, tmp_path, monkeypatch
+):
+    place = SimpleNamespace(link="a heading")
+    monkeypatch.setattr(claims, "answers", lambda: {"R1": [place]})
+    count = "with open('ran', 'a') as f: f.write('.')"
+    alone = write(tmp_path / "01_alone.ipynb", count)
+    reading = write(tmp_path / "02_reading.ipynb", count + "  # reads")
+    content = nbformat.read(reading, as_version=4)
+    content.cells[0].metadata["tags"] = ["reads-notebooks"]
+    nbformat.write(content, reading)
+    for runs in (2, 3, 3):
+        for notebook in (alone, reading):
+            executor.execute_if_changed(notebook)
+        assert (tmp_path / "ran").read_text() == "." * runs
+        place.link = "another heading"
 
 
 def test_runs_that_the_notebook_itself_records_do_not_outdate_it(executor, tmp_path):

@@ -117,6 +117,18 @@ def test_table_aligns_numbers_and_escapes(displayed):
     assert report == {"kind": "table", "key": "t", "caption": "Two rows."}
 
 
+def test_cells_of_a_table_are_markdown_in_jupyter_too(displayed):
+    cells = ["*a* `b * c` 2 * 3 * 4", "[d](e.ipynb#f)", "g < h"]
+    text.table("k", "A caption.", ["x", "y", "z"], [cells])
+    (bundle, _) = displayed[0]
+    for cell in (
+        "<em>a</em> <code>b * c</code> 2 * 3 * 4",
+        '<a href="e.ipynb#f">d</a>',
+        "g &lt; h",
+    ):
+        assert f">{cell}</td>" in bundle["text/html"]
+
+
 @pytest.mark.parametrize(
     ("caption", "rows", "message"),
     [
