@@ -28,10 +28,12 @@ check: $(VENV)/installed
 	$(PYTHON_IN_VENV) -m ruff check
 	$(PYTHON_IN_VENV) -m ruff format --check
 	$(PYTHON_IN_VENV) -m report.navigation --check
+	$(PYTHON_IN_VENV) -m report.readme --check
 
 notebooks: $(VENV)/installed
 	$(PYTHON_IN_VENV) -m report.navigation
 	$(PYTHON_IN_VENV) -m report --in-place
+	$(PYTHON_IN_VENV) -m report.readme
 
 $(VENV)/installed: requirements.txt environment.sh
 	sh environment.sh $(VENV)

@@ -1,7 +1,8 @@
-"""What the sources ask and say, and where the report answers: rows, errata, questions.
+"""What the sources ask and say, and where the report answers.
 
-The three lists stand in TOML files in this folder. A cell of a notebook names in its
-metadata, under the key "rows", the ids that it answers or proves; `answers()` finds it.
+Rows, errata, questions and results stand in TOML files in this folder. A cell of a
+notebook names in its metadata, under the key "rows", the ids that it answers or proves;
+`answers()` finds it.
 """
 
 import json
@@ -90,6 +91,35 @@ class Place:
     link: str
 
 
+@dataclass(frozen=True)
+class Reported:
+    """An accuracy that a source gives; `images` are those that it was measured on."""
+
+    source: str
+    accuracy: float
+    images: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """A named result: `name` is the headline of its runs, `title` says what it is.
+
+    `reported`: what the sources give for the same thing, if they give anything.
+    """
+
+    name: str
+    title: str
+    data: str
+    notebook: str
+    heading: str
+    reported: tuple[Reported, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """The section that goes into it."""
+        return _place(self.notebook, 2, self.heading)
+
+
 def rows() -> tuple[Row, ...]:
     """All rows, in the order of their numbers."""
     return tuple(
@@ -108,6 +138,17 @@ def questions() -> tuple[Question, ...]:
     return tuple(
         Question(**entry | {"rows": tuple(entry["rows"])})
         for entry in _entries("question")
+    )
+
+
+def results() -> tuple[Result, ...]:
+    """All named results, in the order in which the report shows them."""
+    return tuple(
+        Result(
+            **entry
+            | {"reported": tuple(Reported(**r) for r in entry.get("reported", ()))}
+        )
+        for entry in _entries("result")
     )
 
 
@@ -133,8 +174,8 @@ def answers(folder: Path | None = None) -> dict[str, list[Place]]:
 
 
 def _entries(kind: str) -> list[dict]:
-    names = {"row": "rows", "erratum": "errata", "question": "questions"}
-    path = Path(__file__).parent / f"{names[kind]}.toml"
+    name = {"erratum": "errata"}.get(kind, f"{kind}s")
+    path = Path(__file__).parent / f"{name}.toml"
     return tomllib.loads(path.read_text("utf-8"))[kind]
 
 

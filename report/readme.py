@@ -1,0 +1,85 @@
+"""Write the table of results in README.md from the recorded runs.
+
+The table stands between two comments, which stay. It follows from data/runs/ and the
+registry of results, so that a second time changes nothing.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from helpers import claims, runs, text
+from helpers.stats import Interval
+from report import project
+
+README = project.ROOT / "README.md"
+BEGIN = "<!-- results: written by `python -m report.readme` -->"
+END = "<!-- end of results -->"
+
+
+def main() -> None:
+    """Bring README.md up to date; with --check only tell whether it is."""
+    parser = argparse.ArgumentParser(
+        prog="python -m report.readme", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if something would be"
+    )
+    check = parser.parse_args().check
+    try:
+        outdated = update(README, runs.folder(stand_in=False), write=not check)
+    except ValueError as error:
+        sys.exit(str(error))
+    if outdated:
+        print(f"README.md: {'out of date' if check else 'updated'}")
+    if check and outdated:
+        sys.exit("Run `python -m report.readme`.")
+
+
+def update(readme: Path, folder: Path, write: bool) -> bool:
+    """Return whether `readme` is not as the runs in `folder` have it; `write` mends it.
+
+    Raises ValueError when the file lacks the two comments, has them twice, or in the
+    wrong order.
+    """
+    content = readme.read_text("utf-8")
+    before, begin, rest = content.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end or content.count(BEGIN) + content.count(END) != 2:
+        raise ValueError(
+            f"{readme.name} needs these two lines once, in this order:\n{BEGIN}\n{END}"
+        )
+    wanted = f"{before}{begin}\n\n{table(runs.headlines(folder))}\n\n{end}{after}"
+    if wanted == content:
+        return False
+    if write:
+        readme.write_text(wanted, "utf-8")
+    return True
+
+
+def table(found: dict[str, Interval]) -> str:
+    """Return the results that have runs, as a Markdown table; an unknown name is out.
+
+    found: name of a headline -> mean test accuracy over its seeds, with 95 % interval.
+    """
+    lines = [
+        "| result | ours: mean, 95 % interval, seeds | the sources reported |",
+        "|---|---|---|",
+    ]
+    for result in claims.results():
+        if ours := found.get(result.name):
+            address = result.place.link.rpartition("](")[2].removesuffix(")")
+            linked = f"[{result.title}](notebooks/{address})"
+            theirs = "; ".join(map(_spoken, result.reported)) or "–"
+            accuracy = f"{text.percent(ours)}, {ours.n}"
+            lines.append(f"| {result.data}: {linked} | {accuracy} | {theirs} |")
+    return "\n".join(lines)
+
+
+def _spoken(one: claims.Reported) -> str:
+    images = "" if one.images == "test" else f" ({one.images})"
+    return f"{one.accuracy:.2%}, {one.source}{images}"
+
+
+if __name__ == "__main__":
+    main()
