@@ -5,7 +5,8 @@
 #                    notebook's) into build/reproduced/, and compare with the recorded ones
 #   make bench       measure the ways to compute a convolution, and training; print tables
 #   make check       lint and format check of code and notebooks
-#   make notebooks   execute the notebooks in place: refreshes their outputs and figures/
+#   make notebooks   execute the notebooks in place: refreshes their outputs, figures/, the
+#                    report in report/ and the results in README.md
 VENV ?= .venv
 PYTHON_IN_VENV = $(VENV)/bin/python
 

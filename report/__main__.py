@@ -1,4 +1,8 @@
-"""Build the report: execute the notebooks, write build/report.html and .pdf."""
+"""Build the report: execute the notebooks, write build/report.html and .pdf.
+
+What readers see without building anything is written by `--in-place` alone: the outputs
+in the notebooks, figures/, and report/convolution.html and .pdf.
+"""
 
 import argparse
 import sys
@@ -37,11 +41,14 @@ def build(arguments: argparse.Namespace) -> None:
             for notebook, content in executed(arguments)
         ]
     )
-    project.BUILD.mkdir(exist_ok=True)
+    written = project.BUILD / "report"
+    if arguments.in_place and arguments.notebooks == project.notebooks():
+        written = project.PUBLISHED
+    written.parent.mkdir(exist_ok=True)
     if not arguments.pdf_only:
-        _write("report.html", html.write(document).encode())
+        _write(written.with_suffix(".html"), html.write(document).encode())
     if not arguments.html_only:
-        _write("report.pdf", pdf.write(document))
+        _write(written.with_suffix(".pdf"), pdf.write(document))
 
 
 def _without_execution(arguments) -> Iterator[tuple[Path, NotebookNode]]:
@@ -73,13 +80,15 @@ def _with_execution(arguments) -> Iterator[tuple[Path, NotebookNode]]:
         yield notebook, content
 
 
-def _write(name: str, content: bytes) -> None:
-    (project.BUILD / name).write_bytes(content)
-    print(f"build/{name}: {len(content) / 1e6:.1f} MB")
+def _write(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    print(f"{file.relative_to(project.ROOT)}: {len(content) / 1e6:.1f} MB")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m report", description=__doc__.splitlines()[0]
+    )
     parser.add_argument(
         "notebooks",
         nargs="*",
@@ -99,7 +108,8 @@ def _arguments() -> argparse.Namespace:
     execution.add_argument(
         "--in-place",
         action="store_true",
-        help="execute all, and write the outputs into the notebooks and figures/",
+        help="execute anew, write the outputs into the notebooks and figures/, and, if "
+        "these are all notebooks, the report as report/convolution.html and .pdf",
     )
     arguments = parser.parse_args()
     arguments.notebooks = [

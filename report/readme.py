@@ -58,7 +58,7 @@ def update(readme: Path, folder: Path, write: bool) -> bool:
 
 
 def table(found: dict[str, Interval]) -> str:
-    """Return the results that have runs, as a Markdown table; an unknown name is out.
+    """Return the results that have runs and a chapter, as a Markdown table.
 
     found: name of a headline -> mean test accuracy over its seeds, with 95 % interval.
     """
@@ -67,8 +67,9 @@ def table(found: dict[str, Interval]) -> str:
         "|---|---|---|",
     ]
     for result in claims.results():
-        if ours := found.get(result.name):
-            address = result.place.link.rpartition("](")[2].removesuffix(")")
+        address = result.place.link.rpartition("](")[2].removesuffix(")")
+        chapter = project.NOTEBOOKS / address.partition("#")[0]
+        if (ours := found.get(result.name)) and chapter.exists():
             linked = f"[{result.title}](notebooks/{address})"
             theirs = "; ".join(map(_spoken, result.reported)) or "–"
             accuracy = f"{text.percent(ours)}, {ours.n}"

@@ -367,6 +367,23 @@ def test_the_same_document_gives_the_same_bytes(small):
     assert b"CreationDate" not in pdf.write(document)
 
 
+# --- The finished report --------------------------------------------------------------
+
+
+def without_typeface(page):
+    """The subset of a font is the only part that its maker's version may change."""
+    return re.sub(r"data:font/woff;base64,[^\"')]+", "", page)
+
+
+def test_the_finished_report_is_that_of_the_notebooks():
+    """Both come from one `make notebooks`; where they differ, run it again."""
+    contents = {path.stem: nbformat.read(path, 4) for path in project.notebooks()}
+    document = Document(chapters(**contents))
+    page = project.PUBLISHED.with_suffix(".html").read_text("utf-8")
+    assert without_typeface(page) == without_typeface(html_page.write(document))
+    assert project.PUBLISHED.with_suffix(".pdf").read_bytes() == pdf.write(document)
+
+
 # --- What each kind of cell becomes ---------------------------------------------------
 
 
