@@ -53,6 +53,22 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(values.mean().item(), float(low), float(high), len(values))
 
 
+def prediction_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean of `values`, one per seed, and where one further value is expected.
+
+    Wider than `t_interval` by the spread of a single run (Student's t, normal values).
+    Raises ValueError for fewer than two values.
+    """
+    mean = t_interval(values, level)
+    wider = math.sqrt(mean.n + 1)
+    return Interval(
+        mean.mean,
+        mean.mean - wider * (mean.mean - mean.low),
+        mean.mean + wider * (mean.high - mean.mean),
+        mean.n,
+    )
+
+
 def wilson_interval(successes: int, trials: int, level: float = 0.95) -> Interval:
     """Share of successes, as of right answers on a test set, with Wilson's interval."""
     if not 0 <= successes <= trials or trials < 1:

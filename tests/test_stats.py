@@ -25,6 +25,14 @@ def test_paired_t_gives_the_published_result_of_students_sleep_data():
     assert comparison.n == 10
 
 
+def test_prediction_interval_holds_the_next_value_as_often_as_it_says():
+    draws = np.random.default_rng(0).normal(size=(4000, 6))
+    found = [stats.prediction_interval(row[:5]) for row in draws]
+    inside = [f.low <= row[5] <= f.high for f, row in zip(found, draws, strict=True)]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.012)
+    assert found[0].n == 5 and found[0].mean == pytest.approx(draws[0, :5].mean())
+
+
 def test_paired_t_of_equal_values_finds_no_difference():
     assert stats.paired_t([0.5, 0.75], [0.5, 0.75]) == (0, 0, 0, 1, 2)
 
