@@ -4,8 +4,6 @@ Both follow from file names, titles and the repository's address, so that a seco
 changes nothing.
 """
 
-import argparse
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +11,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from report import project
+from report import generated, project
 from report.chapter import TEMPLATES
 
 COLAB = "https://colab.research.google.com/github"
@@ -21,18 +19,14 @@ COLAB = "https://colab.research.google.com/github"
 
 def main() -> None:
     """Bring all notebooks up to date; with --check only tell which ones are not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m report.navigation", description=__doc__.splitlines()[0]
+    generated.command(
+        "report.navigation",
+        __doc__.splitlines()[0],
+        lambda write: [
+            f"notebooks/{notebook.name}"
+            for notebook in update(project.notebooks(), write)
+        ],
     )
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; fail if something would be"
-    )
-    check = parser.parse_args().check
-    outdated = update(project.notebooks(), write=not check)
-    for notebook in outdated:
-        print(f"notebooks/{notebook.name}: {'out of date' if check else 'updated'}")
-    if check and outdated:
-        sys.exit("Run `python -m report.navigation`.")
 
 
 def update(notebooks: list[Path], write: bool) -> list[Path]:

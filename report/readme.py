@@ -4,13 +4,12 @@ The table stands between two comments, which stay. It follows from data/runs/ an
 registry of results, so that a second time changes nothing.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from helpers import claims, runs, text
 from helpers.stats import Interval
-from report import project
+from report import generated, project
 
 README = project.ROOT / "README.md"
 BEGIN = "<!-- results: written by `python -m report.readme` -->"
@@ -19,21 +18,15 @@ END = "<!-- end of results -->"
 
 def main() -> None:
     """Bring README.md up to date; with --check only tell whether it is."""
-    parser = argparse.ArgumentParser(
-        prog="python -m report.readme", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; fail if something would be"
-    )
-    check = parser.parse_args().check
+
+    def outdated(write: bool) -> list[str]:
+        kept = runs.folder(stand_in=False)
+        return [README.name] if update(README, kept, write) else []
+
     try:
-        outdated = update(README, runs.folder(stand_in=False), write=not check)
+        generated.command("report.readme", __doc__.splitlines()[0], outdated)
     except ValueError as error:
         sys.exit(str(error))
-    if outdated:
-        print(f"README.md: {'out of date' if check else 'updated'}")
-    if check and outdated:
-        sys.exit("Run `python -m report.readme`.")
 
 
 def update(readme: Path, folder: Path, write: bool) -> bool:
@@ -68,7 +61,7 @@ def table(found: dict[str, Interval]) -> str:
     ]
     for result in claims.results():
         address = result.place.link.rpartition("](")[2].removesuffix(")")
-        chapter = project.NOTEBOOKS / address.partition("#")[0]
+        chapter = project.NOTEBOOKS / result.notebook
         if (ours := found.get(result.name)) and chapter.exists():
             linked = f"[{result.title}](notebooks/{address})"
             theirs = "; ".join(map(_spoken, result.reported)) or "–"
