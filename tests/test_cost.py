@@ -157,7 +157,8 @@ def test_large_kernels_belong_to_the_transform():
     case = cost.LARGE_KERNELS[-1]
     (ratio,) = cost.ratios(cost.measure([case], ("FFT",), rounds=5, quiet=True))
     assert case.kernel_size == 21
-    assert ratio.forward.median < 1 and ratio.both.median < 1
+    # Forward alone the library's fastest layout wins on some processors, by factors.
+    assert ratio.both.median < 1
 
 
 def test_the_command_prints_both_tables(capsys, monkeypatch):
