@@ -131,6 +131,15 @@ def curves(
     return numpy.array([record["history"][quantity][:epochs] for record in records])
 
 
+def last_epoch(
+    records: Iterable[Record],
+    quantity: str = "validation_accuracy",
+    epochs: int | None = None,
+) -> numpy.ndarray:
+    """One value per record: the quantity after the last epoch, or after `epochs`."""
+    return curves(records, quantity, epochs)[:, -1]
+
+
 def test_accuracy(records: Iterable[Record]) -> list[float]:
     """The accuracy on the test images, one per record of a headline."""
     return [record["final"]["test"]["accuracy"] for record in records]

@@ -96,6 +96,14 @@ def paired_t(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Comparison:
     )
 
 
+def paired_by_seed(
+    a: Sequence[float], b: Sequence[float], level: float = 0.95
+) -> Comparison:
+    """`paired_t` over the seeds that both have; each holds those from the first on."""
+    common = min(len(a), len(b))
+    return paired_t(a[:common], b[:common], level)
+
+
 def paired_bootstrap(
     a: ArrayLike, b: ArrayLike, level: float = 0.95, resamples: int = 9_999
 ) -> Interval:
@@ -164,6 +172,15 @@ def smallest_detectable_difference(
 
     largest = 2 * (critical + stats.norm.isf(1 - power) + 1) / math.sqrt(n)
     return standard_deviation * optimize.brentq(shortfall, 0, largest)
+
+
+def detectable_by_seed(
+    a: Sequence[float], b: Sequence[float], level: float = 0.95, power: float = 0.8
+) -> float:
+    """The true mean of a - b that `paired_by_seed` would find with `power`."""
+    common = min(len(a), len(b))
+    spread = np.std(_differences(a[:common], b[:common]), ddof=1)
+    return smallest_detectable_difference(spread, common, level, power)
 
 
 def smallest_detectable_share(

@@ -1,13 +1,14 @@
 """say(), table(), source(): measured numbers and code reach the text untyped.
 
-percent(), points(), p_value() and signed() spell out what `helpers.stats` returns.
+percent(), points(), p_value(), signed() and in_words() spell out what `helpers.stats`
+returns.
 """
 
 import html
 import inspect
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from IPython.display import display
 
@@ -81,6 +82,21 @@ def p_value(p: float, name: str = "") -> str:
     if p < 0.001:
         return f"{name} < 0.001".strip()
     return f"{name} = {p:.3f}" if name else f"{p:.3f}"
+
+
+def in_words(test: Comparison, better: str, worse: str, p: float | None = None) -> str:
+    """`better` or `worse`, by the sign of a difference a - b that is beyond noise.
+
+    p: the corrected p-value, where the test is one of a family.
+    """
+    if (test.p_value if p is None else p) > 0.05:
+        return "no difference beyond noise"
+    return better if test.mean > 0 else worse
+
+
+def listed(names: Iterable[str], nothing: str = "none") -> str:
+    """Names in italics, with commas between them; `nothing` where there is none."""
+    return ", ".join(f"*{name}*" for name in names) or nothing
 
 
 def _is_number(cell: str) -> bool:

@@ -174,6 +174,15 @@ def test_numbers_are_spelt_the_same_everywhere():
     assert [text.p_value(p, "p") for p in (0.5, 0)] == ["p = 0.500", "p < 0.001"]
 
 
+def test_words_of_a_comparison_follow_its_p_value_and_sign():
+    clear = paired_t([0.5, 0.52, 0.51], [0.4, 0.42, 0.412])
+    assert text.in_words(clear, "better", "worse") == "better"
+    assert text.in_words(clear._replace(mean=-0.1), "better", "worse") == "worse"
+    assert text.in_words(clear, "better", "worse", p=0.06).startswith("no difference")
+    assert text.listed(["a", "b"]) == "*a*, *b*"
+    assert text.listed([], "none of them") == "none of them"
+
+
 def test_a_column_of_differences_and_p_values_stands_on_the_right(displayed):
     rows = [["a", "−0.1 (−0.3 to +0.1)", "< 0.001"], ["b", "0.2", "0.5"]]
     text.table("differences", "Of two.", ["pair", "difference", "p"], rows)

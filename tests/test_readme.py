@@ -76,8 +76,7 @@ def test_results_of_one_data_set_stand_together():
 
 @pytest.mark.parametrize("result", claims.results(), ids=lambda result: result.name)
 def test_the_section_of_a_result_exists(result):
-    places = [ROOT / "notebooks" / result.notebook, ROOT / "drafts" / result.notebook]
-    path = next(place for place in places if place.exists())
+    path = ROOT / "notebooks" / result.notebook
     cells = json.loads(path.read_text("utf-8"))["cells"]
     lines = "".join(
         "".join(cell["source"]) + "\n"

@@ -320,6 +320,8 @@ def test_records_become_rows_of_numbers():
     ]
     assert runs.curves(records, "train_loss").tolist() == [[3, 2, 1], [2, 2, 1]]
     assert runs.curves(records, "train_loss", epochs=1).tolist() == [[3], [2]]
+    assert runs.last_epoch(records, "train_loss").tolist() == [1, 1]
+    assert runs.last_epoch(records, "train_loss", epochs=2).tolist() == [2, 2]
     assert runs.test_accuracy(records) == [0.5, 1.5]
     test = {
         64: Split(torch.zeros(2, 1, 64, 64), torch.tensor([7, 1])),

@@ -37,6 +37,15 @@ def test_paired_t_of_equal_values_finds_no_difference():
     assert stats.paired_t([0.5, 0.75], [0.5, 0.75]) == (0, 0, 0, 1, 2)
 
 
+def test_where_one_has_more_seeds_the_common_ones_are_paired():
+    longer = [*DRUG_1, 99.0, -99.0]
+    for pair in ((longer, DRUG_2), (np.array(longer), np.array(DRUG_2))):
+        assert stats.paired_by_seed(*pair) == stats.paired_t(DRUG_1, DRUG_2)
+        spread = np.std(np.subtract(DRUG_1, DRUG_2), ddof=1)
+        expected = stats.smallest_detectable_difference(spread, 10)
+        assert stats.detectable_by_seed(*pair) == pytest.approx(expected)
+
+
 def test_t_interval_is_mean_and_t_quantile_times_standard_error():
     values = [0.9901, 0.9912, 0.9895, 0.9907, 0.9910]
     interval = stats.t_interval(values, level=0.95)
