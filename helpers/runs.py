@@ -127,8 +127,10 @@ def keep_weights(folder: Path, name: str, content: bytes) -> None:
 def curves(
     records: Iterable[Record], quantity: str, epochs: int | None = None
 ) -> numpy.ndarray:
-    """One row per record, one column per epoch, of one quantity of the history."""
-    return numpy.array([record["history"][quantity][:epochs] for record in records])
+    """One row per record, one column per epoch, of one quantity; nan for null."""
+    return numpy.array(
+        [record["history"][quantity][:epochs] for record in records], dtype=float
+    )
 
 
 def last_epoch(
