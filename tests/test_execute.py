@@ -1,5 +1,7 @@
 """Executing notebooks: when anew, without progress bars, and as scripts to train."""
 
+import contextlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,44 +23,90 @@ def executor(tmp_path, monkeypatch):
     return execute.Executor({"REPORT_PROFILE": "quick"}, "a test")
 
 
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Run cells without a kernel: what is asked is only whether they are run."""
+
+    def run(content, notebook, variables):
+        with contextlib.chdir(notebook.parent):
+            for cell in content.cells:
+                exec(cell.source, {})
+
+    monkeypatch.setattr(execute, "_run", run)
+
+
 def write(path, *sources):
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
     nbformat.write(notebook, path)
     return path
 
 
-def test_recorded_runs_decide_whether_a_notebook_is_executed(executor, tmp_path):
-    notebook = write(
-        tmp_path / "01_counting.ipynb", "with open('ran', 'a') as f: f.write('.')"
-    )
-    ran = tmp_path / "ran"
-    executor.execute_if_changed(notebook)
-    executor.execute_if_changed(notebook)
-    assert ran.read_text() == "."  # there is no folder of runs yet
+COUNT = "with open('ran', 'a') as f: f.write('.')"
 
-    weights = tmp_path / "runs" / "weights"
-    weights.mkdir(parents=True)
-    records = tmp_path / "runs" / "mnist.jsonl"
-    for path, content in (
-        (records, "first\n"),
-        (records, "first\nsecond\n"),
-        (weights / "mnist-plain-0.safetensors", "weights"),
-    ):
+
+def changes_decide(executor, notebook, *changes):
+    """Whether each change, and nothing else, has the notebook executed again."""
+    ran = notebook.parent / "ran"
+    executor.execute_if_changed(notebook)
+    executor.execute_if_changed(notebook)
+    assert ran.read_text() == "."
+    for change in changes:
         before = ran.read_text()
-        path.write_text(content)
+        change()
         executor.execute_if_changed(notebook)
         executor.execute_if_changed(notebook)
         assert ran.read_text() == before + "."
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_recorded_runs_decide_whether_a_notebook_is_executed(executor, tmp_path):
+    notebook = write(tmp_path / "01_counting.ipynb", COUNT)
+    weights = tmp_path / "runs" / "weights" / "mnist-plain-0.safetensors"
+    records = tmp_path / "runs" / "mnist.jsonl"
+    changes_decide(
+        executor,
+        notebook,
+        # There is no folder of runs yet.
+        lambda: (weights.parent.mkdir(parents=True), records.write_text("first\n")),
+        lambda: records.write_text("first\nsecond\n"),
+        lambda: weights.write_text("weights"),
+    )
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_after_an_edit_of_a_helper_a_notebook_is_executed_again(
+    executor, tmp_path, monkeypatch
+):
+    copy = tmp_path / "project"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(project.ROOT / "helpers", copy / "helpers", ignore=ignored)
+    monkeypatch.setattr(execute, "ROOT", copy)
+    texts = [
+        next(copy.glob(pattern))
+        for pattern in ("helpers/conv.py", "helpers/*/__init__.py", "helpers/**/*.toml")
+    ]
+
+    def edit(path):
+        return lambda: path.write_text(path.read_text("utf-8") + "# edited\n", "utf-8")
+
+    new = copy / "helpers" / "added.py"
+    changes_decide(
+        executor,
+        write(tmp_path / "01_counting.ipynb", COUNT),
+        *map(edit, texts),
+        lambda: new.write_text("added = 1\n"),
+        new.unlink,
+    )
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_a_notebook_that_reads_the_others_follows_their_headings(
     executor, tmp_path, monkeypatch
 ):
     place = SimpleNamespace(link="a heading")
     monkeypatch.setattr(claims, "answers", lambda: {"R1": [place]})
-    count = "with open('ran', 'a') as f: f.write('.')"
-    alone = write(tmp_path / "01_alone.ipynb", count)
-    reading = write(tmp_path / "02_reading.ipynb", count + "  # reads")
+    alone = write(tmp_path / "01_alone.ipynb", COUNT)
+    reading = write(tmp_path / "02_reading.ipynb", COUNT + "  # reads")
     content = nbformat.read(reading, as_version=4)
     content.cells[0].metadata["tags"] = ["reads-notebooks"]
     nbformat.write(content, reading)
@@ -69,6 +117,7 @@ def test_a_notebook_that_reads_the_others_follows_their_headings(
         place.link = "another heading"
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_runs_that_the_notebook_itself_records_do_not_outdate_it(executor, tmp_path):
     record = """
 import os, pathlib
