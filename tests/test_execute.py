@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from helpers import claims
+from helpers import claims, data
 from report import execute, project, reproduce
 from report.errors import ReportError
 
@@ -18,7 +18,7 @@ from report.errors import ReportError
 def executor(tmp_path, monkeypatch):
     monkeypatch.setattr(execute, "EXECUTED", tmp_path / "executed")
     monkeypatch.setenv("REPORT_RUNS", str(tmp_path / "runs"))
-    return execute.Executor({"REPORT_PROFILE": "quick"}, "a test")
+    return execute.Executor({"REPORT_PROFILE": "quick"})
 
 
 def write(path, *sources):
@@ -49,6 +49,58 @@ def test_recorded_runs_decide_whether_a_notebook_is_executed(executor, tmp_path)
         executor.execute_if_changed(notebook)
         executor.execute_if_changed(notebook)
         assert ran.read_text() == before + "."
+
+
+def resting_on(path, data, runs):
+    content = nbformat.read(path, as_version=4)
+    content.metadata["report"] = {"data": data, "runs": runs}
+    nbformat.write(content, path)
+    return path
+
+
+def test_a_notebook_follows_its_own_data_and_runs_alone(
+    executor, tmp_path, monkeypatch
+):
+    count = "with open('ran', 'a') as f: f.write('.')"
+    notebook = write(tmp_path / "01_counting.ipynb", count)
+    resting_on(notebook, ["mnist"], ["varres"])
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    fingerprints = {name: data.variant(name).fingerprint for name in data.NAMES}
+    monkeypatch.setattr(
+        data, "variant", lambda name: SimpleNamespace(fingerprint=fingerprints[name])
+    )
+    executor.execute_if_changed(notebook)
+    for change, ran in (
+        (lambda: fingerprints.update(cifar10="other"), "."),
+        (lambda: (folder / "mnist.jsonl").write_text("a run"), "."),
+        (lambda: fingerprints.update(mnist="other"), ".."),
+        (lambda: (folder / "varres.jsonl").write_text("a run"), "..."),
+    ):
+        change()
+        executor.execute_if_changed(notebook)
+        assert (tmp_path / "ran").read_text() == ran
+
+
+def test_a_notebook_whose_data_are_missing_says_so_and_keeps_its_outputs(tmp_path):
+    notebook = write(tmp_path / "06_maps.ipynb", "prepare('cifar10')", "1 + 1")
+    content = nbformat.read(notebook, as_version=4)
+    missing = data.DataMissing("CIFAR-10", "no answer", "To run with it, fetch it.")
+    with pytest.raises(ReportError, match="holds no outputs"):
+        execute.mark_as_stored(content, notebook, missing)
+    facts = {"kind": "environment", "device": "CPU (Abacus)", "date": "2026-11-25"}
+    banner = new_output("display_data", {"text/markdown": "Device: CPU (Abacus)."})
+    banner.metadata["report"] = facts
+    content.cells[0].outputs = [banner]
+    content.cells[1].outputs = [new_output("execute_result", {"text/plain": "2"})]
+    sentence = execute.mark_as_stored(content, notebook, missing)
+    assert sentence == (
+        "CIFAR-10 could not be had (no answer); the stored outputs of CPU (Abacus), "
+        "2026-11-25 are shown. To run with it, fetch it."
+    )
+    assert sentence in content.cells[0].outputs[0].data["text/markdown"]
+    assert content.cells[0].outputs[0].metadata.report.stored == f"06_maps: {sentence}"
+    assert content.cells[1].outputs[0].data["text/plain"] == "2"
 
 
 def test_a_notebook_that_reads_the_others_follows_their_headings(
@@ -139,15 +191,6 @@ def test_runs_are_trained_again_with_visible_bars_and_only_once(
     output, bars = capfd.readouterr()
     assert "ZeroDivisionError" in output and "beyond" not in output
     assert "/2 [" not in bars and records.read_bytes() == written
-
-
-def test_the_real_data_are_asked_for_unless_told_otherwise(
-    tmp_path, monkeypatch, capfd
-):
-    monkeypatch.delenv("REPORT_PROFILE", raising=False)
-    code = "import os; print('profile', os.environ['REPORT_PROFILE'])"
-    reproduce.train_again(write(tmp_path / "03_profile.ipynb", code))
-    assert "profile full" in capfd.readouterr().out
 
 
 def test_the_command_refuses_a_wrong_number():

@@ -1,7 +1,8 @@
 """figures.show, text.say, text.table: what they display and what they refuse."""
 
 import base64
-import os
+from datetime import date
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -143,24 +144,32 @@ def test_table_refuses(displayed, caption, rows, message):
 
 @pytest.mark.parametrize("profile", ["quick", None])
 def test_prepare_says_device_data_and_versions(displayed, monkeypatch, profile):
-    if profile:
-        monkeypatch.setenv("REPORT_PROFILE", profile)
-    else:
-        # Take the real path of a machine that has the data, without needing it here.
-        real = environment.data.Location("MNIST from a test", "", False, dict)
-        monkeypatch.setattr(environment.data, "locate", lambda name: real)
-    monkeypatch.delenv("REPORT_FIGURES")
-    device = environment.prepare()
+    monkeypatch.delenv("REPORT_DATA", raising=False)
+    monkeypatch.setenv("REPORT_PROFILE", profile or "")
+    device = environment.prepare("mnist", "varres")
     data, report = displayed[0]
     assert device.type in ("cpu", "cuda") and report["kind"] == "environment"
     assert report["profile"] == (profile or "full")
-    assert report["data"] in data["text/markdown"]
+    assert len(report["data"]) == 2
+    assert all(source in data["text/markdown"] for source in report["data"])
     assert report["versions"].keys() == {"Python", "torch"}
+    assert date.fromisoformat(report["date"]) <= date.today()
     quick = profile == "quick"
-    assert data["text/markdown"].startswith("**Quick run on stand-in data") == quick
-    folder = "build/figures" if quick else "figures"
-    assert os.environ["REPORT_FIGURES"] == str(environment.ROOT / folder)
+    assert data["text/markdown"].startswith("**A quick run on small data") == quick
+
+
+def test_a_notebook_without_images_names_no_data(displayed):
+    environment.prepare()
+    assert "Data" not in displayed[0][0]["text/markdown"]
+
+
+def test_figures_stay_apart_from_the_committed_ones_unless_asked(
+    displayed, monkeypatch
+):
     monkeypatch.delenv("REPORT_FIGURES")
+    assert figures.FOLDER.relative_to(Path(__file__).resolve().parents[1]).parts == (
+        *("build", "figures"),
+    )
 
 
 # --- Numbers in words -----------------------------------------------------------------
