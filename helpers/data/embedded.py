@@ -51,10 +51,10 @@ def read_varres() -> Splits:
     recipe = np.frombuffer(_unpacked(VARRES_FILE), np.uint8)
     if len(recipe) != 3 * sum(PARTS.values()):
         raise DataError(f"{VARRES_FILE} has {len(recipe)} bytes")
-    return rebuilt(read_mnist(), *recipe.reshape(3, -1))
+    return on_canvases(read_mnist(), *recipe.reshape(3, -1))
 
 
-def rebuilt(
+def on_canvases(
     mnist: Splits, sides: np.ndarray, tops: np.ndarray, lefts: np.ndarray
 ) -> Splits:
     """Put each image of MNIST on its canvas; one entry per image, training first.

@@ -38,7 +38,7 @@ def test_a_recipe_rebuilds_what_it_was_read_from():
     generator = np.random.default_rng(1)
     sides = np.array([2, 3, 4, 4, 3, 2, 3, 4, 2, 4])
     tops, lefts = (generator.integers(0, 16 * sides - 28 + 1) for _ in range(2))
-    canvases = embedded.rebuilt(mnist, sides, tops, lefts)
+    canvases = embedded.on_canvases(mnist, sides, tops, lefts)
     assert {r: len(s.labels) for r, s in canvases["train"].items()} == {
         32: 2,
         48: 2,
@@ -58,7 +58,7 @@ def test_a_recipe_rebuilds_what_it_was_read_from():
 def test_images_that_do_not_match_one_to_one_have_no_recipe():
     mnist = few_digits()
     corner = np.full(10, 2), np.zeros(10, int), np.zeros(10, int)
-    canvases = embedded.rebuilt(mnist, *corner)
+    canvases = embedded.on_canvases(mnist, *corner)
     only = canvases["train"][32]
     only.images[0, 0, 20, 20] ^= 1
     with pytest.raises(ValueError, match="of 32 px is none of MNIST"):
