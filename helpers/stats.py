@@ -166,22 +166,21 @@ class Finding:
         """
         generator, size = np.random.default_rng(0), (2_000, self.n)
         by_seed = np.array(self.by_seed)
+        # A true difference moves the interval up by as much: it is found where it
+        # exceeds what the interval of pure noise reaches below zero.
         if self.of == "median":
             drawn = generator.choice(by_seed - np.median(by_seed), size)
-            low, _ = _median_interval(drawn, self._error)
+            reach = -_median_interval(drawn, self._error)[0]
         else:
             drawn = generator.normal(0, by_seed.std(ddof=1), size)
             drawn += generator.normal(0, math.sqrt(self._noise.variance), (size[0], 1))
-            blocks = np.array_split(drawn, 8)  # all at once would take gigabytes
-            low = np.concatenate(
-                [
-                    _mean_interval(block, self._noise, self._error, self.decidable)[0]
-                    for block in blocks
-                ]
-            )
-        # A true difference moves the interval up by as much: it is found where it
-        # exceeds what the interval of pure noise reaches below zero.
-        return max(0.0, float(np.quantile(-low, POWER, method="higher")))
+            ends = [
+                _mean_interval(block, self._noise, self._error, self.decidable)
+                for block in np.array_split(drawn, 8)  # at once: gigabytes
+            ]
+            # Noise of the other sign is as likely, and exchanges the two ends.
+            reach = np.concatenate([end for low, high in ends for end in (-low, high)])
+        return max(0.0, float(np.quantile(reach, POWER, method="higher")))
 
     @property
     def _error(self) -> float:
@@ -476,7 +475,7 @@ def smallest_detectable_share(
     """
     _check_level(level)
     _check_power(level, power)
-    if not (0 <= discordant <= images and images >= 1) or discordant % 1:
+    if not (0 <= discordant <= images and 1 <= images < math.inf) or discordant % 1:
         raise ValueError(
             f"{discordant} discordant of {images} images: give whole numbers, at least "
             "one image, and no more discordant ones than images"
