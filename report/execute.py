@@ -145,11 +145,12 @@ def mark_as_stored(
         raise ReportError(f"{notebook.name} holds no outputs to show.", str(missing))
     facts, bundle = banners[0].metadata.report, banners[0].data
     day = f", {facts.date}" if "date" in facts else ""
-    sentence = (
+    stored = (
         f"{missing.title} could not be had ({missing.why}); the stored outputs of "
-        f"{facts.device}{day} are shown. {missing.remedy}"
+        f"{facts.device}{day} are shown."
     )
-    facts.stored = f"{notebook.stem}: {sentence}"
+    sentence = f"{stored} {missing.remedy}"
+    facts.stored = f"{notebook.stem}: {stored}"
     bundle["text/markdown"] = (
         f"**Not executed.** {sentence}\n\n{bundle['text/markdown']}"
     )

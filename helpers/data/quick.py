@@ -6,24 +6,22 @@ import torch
 from helpers.data import embedded
 from helpers.data.samples import Split, Splits, in_canonical_order
 
-ONE_OF = {"train": 50, "test": 25}  # images that are taken
-
 
 def few_digits() -> Splits:
-    """Every so many images of MNIST."""
-    return _few(embedded.read_mnist())
+    """Every 50th training image of MNIST, every 25th test image."""
+    return _few(embedded.read_mnist(), train=50, test=25)
 
 
 def few_canvases() -> Splits:
-    """Every so many images of each resolution of MNIST in three resolutions."""
-    return _few(embedded.read_varres())
+    """Of each resolution every 150th training image, every 50th test image."""
+    return _few(embedded.read_varres(), train=150, test=50)
 
 
-def _few(splits: Splits) -> Splits:
+def _few(splits: Splits, **steps: int) -> Splits:
     return {
         part: {
             resolution: Split(
-                split.images[:: ONE_OF[part]].clone(), split.labels[:: ONE_OF[part]]
+                split.images[:: steps[part]].clone(), split.labels[:: steps[part]]
             )
             for resolution, split in by_resolution.items()
         }

@@ -24,7 +24,7 @@ from helpers.training.loop import train
 # With small data a sweep only shows that everything works, as fast as it can.
 QUICK_EPOCHS = 2
 QUICK_SEEDS = 2
-QUICK_CONFIGS = 4
+QUICK_CONFIGS = 3
 
 Task = tuple[Config, int]  # with its seed
 
