@@ -225,8 +225,8 @@ def comparison_note(findings: Mapping[str, Finding], unit: str = "points") -> st
     )
     return (
         f"{differences}, intervals over {seeds} seeds{images}{simultaneous}. p: {p}"
-        f"{adjusted}. Detectable: the true difference that {reached} with a probability "
-        f"of {POWER:.0%}."
+        f"{adjusted}. Detectable: the true difference that {reached} with a "
+        f"probability of {POWER:.0%}."
     )
 
 
