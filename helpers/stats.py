@@ -219,9 +219,10 @@ def family(
 
     The tests. Beside the t test stands the exact sign-flip test, which needs no normal
     distribution: were a and b alike, every d_i might as well have the other sign, and p
-    is the share of all 2 ** n choices of signs whose mean is as far from zero. It
-    inverts to an interval, too, from the means of all subsets of the d_i. The interval
-    given is the hull of both; so it excludes zero exactly when both tests reject.
+    is the share of all 2 ** n choices of signs (of a sample of them beyond 20 seeds)
+    whose mean is as far from zero. It speaks of seeds only; images are the t test's
+    part. It inverts to an interval, too, from the means of all subsets of the d_i. The
+    interval given is the hull of both; so it excludes zero exactly when both reject.
 
     The verdict, from the interval alone: "equal within the margin" when it lies inside
     -margin ... margin (two one-sided tests; asked only if a margin is stated, in the

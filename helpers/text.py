@@ -220,10 +220,13 @@ def comparison_note(findings: Mapping[str, Finding], unit: str = "points") -> st
         p = "that of the t test; so few seeds give no verdict"
     else:
         p = "the larger of t test and exact sign-flip test"
+    reached = (
+        "would have moved the interval off zero" if few else "would have been found"
+    )
     return (
         f"{differences}, intervals over {seeds} seeds{images}{simultaneous}. p: {p}"
-        f"{adjusted}. Detectable: the true difference that would have been found with "
-        f"a probability of {POWER:.0%}."
+        f"{adjusted}. Detectable: the true difference that {reached} with a "
+        f"probability of {POWER:.0%}."
     )
 
 

@@ -254,6 +254,7 @@ def test_the_note_says_what_an_interval_covers():
         "Differences in nats, intervals over 5 seeds. p: that of the"
     )
     assert "so few seeds give no verdict" in note
+    assert "would have moved the interval off zero with a probability of 80%" in note
     middle = {"a": stats.compare(BETTER, WORSE, of="median")}
     note = text.comparison_note(middle, "")
     assert (
