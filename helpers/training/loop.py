@@ -42,12 +42,13 @@ def build(config: Config) -> nn.Module:
 def load_model(record: runs.Record) -> nn.Module:
     """The trained network of a recorded run that kept its weights, on the CPU.
 
-    Raises ValueError for a run that did not.
+    It is laid out for speed, with the channels last, as in training. Raises ValueError
+    for a run that did not.
     """
     weights = runs.weights_file(record)
     model = build(Config(**record["config"]))
     model.load_state_dict(load_file(weights))
-    return model.eval()
+    return model.to(memory_format=torch.channels_last).eval()
 
 
 def train(
