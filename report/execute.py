@@ -16,7 +16,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from helpers import claims, data, runs
+from helpers import bench, claims, data, runs
 from report.errors import ReportError
 from report.project import BUILD, ROOT
 
@@ -90,6 +90,7 @@ class Executor:
             _read_notebooks() if _reads_notebooks(content) else None,
             [data.variant(name).fingerprint for name in needed_data(content)],
             _recorded_runs(content.metadata.get("report", {}).get("runs")),
+            _contents(bench.folders()),
             platform.python_version(),
             sorted(f"{found.name} {found.version}" for found in distributions()),
         ]
@@ -104,11 +105,19 @@ def needed_data(content: NotebookNode) -> list[str]:
 def _recorded_runs(data_sets: list[str] | None) -> list[tuple[str, str]]:
     """Names and digests of the files that hold recorded runs on some data sets."""
     return [
+        (name, digest)
+        for name, digest in _contents(runs.folders())
+        if data_sets is None or name.startswith(tuple(data_sets))
+    ]
+
+
+def _contents(folders: list[Path]) -> list[tuple[str, str]]:
+    """Names and digests of all files in some folders."""
+    return [
         (path.name, hashlib.sha256(path.read_bytes()).hexdigest())
-        for folder in runs.folders()
+        for folder in folders
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and (data_sets is None or path.name.startswith(tuple(data_sets)))
     ]
 
 
