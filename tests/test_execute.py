@@ -10,6 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from helpers import claims, data
+from report import __main__ as build
 from report import execute, project, reproduce
 from report.errors import ReportError
 
@@ -200,3 +201,58 @@ def test_the_command_refuses_a_wrong_number():
     assert done.returncode == 1
     assert "There is no notebook 99" in done.stderr
     assert "01_convolution" in done.stderr
+
+
+# --- Data that cannot be had ----------------------------------------------------------
+
+
+def arguments(notebook, **changes):
+    settings = {"notebooks": [notebook], "jobs": 1, "in_place": False}
+    return SimpleNamespace(**settings | changes)
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """A notebook that needs CIFAR-10, with stored outputs; CIFAR-10 cannot be had."""
+    monkeypatch.setattr(execute, "EXECUTED", tmp_path / "executed")
+    notebook = write(tmp_path / "06_maps.ipynb", "prepare('cifar10')", "1 + 1")
+    content = nbformat.read(resting_on(notebook, ["cifar10"], []), as_version=4)
+    banner = new_output("display_data", {"text/markdown": "Device."})
+    banner.metadata["report"] = {"kind": "environment", "device": "CPU (Abacus)"}
+    content.cells[0].outputs = [banner]
+    nbformat.write(content, notebook)
+
+    def locate(name):
+        raise data.DataMissing("CIFAR-10", "no answer", "Fetch it.")
+
+    monkeypatch.setattr(data, "locate", locate)
+    monkeypatch.delenv("REPORT_PROFILE", raising=False)
+    return notebook
+
+
+def test_a_build_goes_on_with_stored_outputs(stored, capsys):
+    ((_, content),) = build._with_execution(arguments(stored))
+    printed = capsys.readouterr().out
+    assert "06_maps: CIFAR-10 could not be had (no answer); the stored" in printed
+    assert "Not executed" in content.cells[0].outputs[0].data["text/markdown"]
+    kept = nbformat.read(execute.EXECUTED / stored.name, as_version=4)
+    assert (
+        "digest" not in kept.metadata
+    )  # so that it is executed once the data are there
+    assert "stored" not in str(nbformat.read(stored, as_version=4))
+
+
+def test_what_readers_see_is_never_written_without_the_data(stored):
+    before = stored.read_bytes()
+    with pytest.raises(ReportError, match="CIFAR-10 could not be had"):
+        list(build._with_execution(arguments(stored, in_place=True)))
+    assert stored.read_bytes() == before
+
+
+def test_an_earlier_run_needs_no_data(stored, monkeypatch, capsys):
+    count = write(stored, "print('ran')")
+    resting_on(count, ["cifar10"], [])
+    execute.Executor({}).execute(count)
+    ((_, content),) = build._with_execution(arguments(count))
+    assert content.cells[0].outputs[0].text == "ran\n"
+    assert "06_maps: unchanged" in capsys.readouterr().out
