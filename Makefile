@@ -1,40 +1,42 @@
-# Every command makes the environment first, once.
-#   make report      execute all notebooks, write build/report.html and build/report.pdf
-#   make test        lint, build the report, run all tests
-#   make reproduce   train again all runs that the notebooks rest on (ONLY=03: that
-#                    notebook's) into build/reproduced/, and compare with the recorded ones
-#   make bench       measure the ways to compute a convolution, and training; print tables
-#   make check       lint and format check of code and notebooks
-#   make notebooks   execute the notebooks in place: refreshes their outputs, figures/, the
-#                    report in report/ and the results in README.md
+# `make` alone prints the commands: the text behind "##".
 VENV ?= .venv
-PYTHON_IN_VENV = $(VENV)/bin/python
+PYTHON_IN_VENV = "$(VENV)/bin/python"
 
-.PHONY: report test reproduce bench check notebooks
+.PHONY: help environment report test reproduce bench check notebooks lock say-report
 
-report: $(VENV)/installed
-	$(PYTHON_IN_VENV) -m report
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-test: check report
+report: say-report environment ## run what has changed of the notebooks, write build/report.html and .pdf
+	@$(PYTHON_IN_VENV) -m report
+
+test: check report ## lint, build the report, run all tests
 	$(PYTHON_IN_VENV) -m pytest
 
-reproduce: $(VENV)/installed
-	$(PYTHON_IN_VENV) -m report.reproduce $(ONLY)
-
-bench: $(VENV)/installed
-	$(PYTHON_IN_VENV) -m helpers.cost
-	$(PYTHON_IN_VENV) -m helpers.training.throughput
-
-check: $(VENV)/installed
+check: environment ## lint and format of code and notebooks; is all that is generated up to date?
 	$(PYTHON_IN_VENV) -m ruff check
 	$(PYTHON_IN_VENV) -m ruff format --check
 	$(PYTHON_IN_VENV) -m report.navigation --check
 	$(PYTHON_IN_VENV) -m report.readme --check
 
-notebooks: $(VENV)/installed
+reproduce: environment ## train again all recorded runs (ONLY=03: those of one notebook) and compare
+	$(PYTHON_IN_VENV) -m report.reproduce $(ONLY)
+
+bench: environment ## measure the ways to compute a convolution, and training; print tables
+	$(PYTHON_IN_VENV) -m helpers.cost
+	$(PYTHON_IN_VENV) -m helpers.training.throughput
+
+notebooks: environment ## run the notebooks in place: their outputs, figures/, finished report, README.md
 	$(PYTHON_IN_VENV) -m report.navigation
 	$(PYTHON_IN_VENV) -m report --in-place
 	$(PYTHON_IN_VENV) -m report.readme
 
-$(VENV)/installed: requirements.txt environment.sh
-	sh environment.sh $(VENV)
+environment: ## only make the environment (VENV=.venv, with PYTHON=python3), as all others do first
+	@sh environment.sh "$(VENV)"
+
+lock: environment ## write the newest allowed versions of packages to requirements.lock
+	$(PYTHON_IN_VENV) environment.py lock
+
+say-report:
+	@echo "Building the report: about 6 minutes on two cores, seconds when nothing has changed" \
+		"(the first time the environment is made before, which takes 3 to 10 minutes)."
