@@ -19,6 +19,7 @@ case $given in
 *) venv=$PWD/$given ;;
 esac
 while [ "$venv" != "${venv%/}" ]; do venv=${venv%/}; done  # else a link looks like a folder
+venv=${venv:-/}
 CDPATH='' cd -- "$(dirname -- "$0")"
 
 mark=$venv/made-by-environment.sh
@@ -35,7 +36,7 @@ export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
 # tools at the end of pyproject.toml do not.
 recipe() {
     "$venv/bin/python" -V
-    echo "$PWD in $venv"
+    echo "$(pwd -P) in $(CDPATH='' cd -- "$venv" && pwd -P)"
     sed '/^\[tool\.ruff\]/,$d' pyproject.toml
     cat requirements.txt requirements.lock environment.sh environment.py
 }
@@ -116,7 +117,7 @@ install_with() {
 mkdir -p "$venv" 2>/dev/null && [ -w "$venv" ] ||
     fail "$venv cannot be written: name a folder that can, as in: make report VENV=/path/to/folder"
 [ ! -f "$stamp" ] || echo "What the environment $given was made from has changed."
-echo "Making the environment $given, once: 3 to 10 minutes. On Linux up to 3 GB are downloaded, and 6 GB needed; $log shows how far it is."
+echo "Making the environment $given, once: 3 to 10 minutes. On Linux up to 3 GB are downloaded, and 7 GB needed; $log shows how far it is."
 started=$(date +%s)
 make_venv
 if torch=$("$python" environment.py keep "$venv"); then
