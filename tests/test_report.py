@@ -637,23 +637,6 @@ def test_a_missing_pandoc_is_an_error_that_names_the_package(
 # --- The ways to start it -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "exporter, ending, begin",
-    [("HTMLReport", "html", b"<!DOCTYPE html>"), ("PDFReport", "pdf", b"%PDF-")],
-)
-def test_nbconvert_finds_the_exporters(exporter, ending, begin, tmp_path):
-    notebook = second_notebook()
-    notebook.cells[-1].source = "## Summary"  # without its link to the first
-    nbformat.write(notebook, tmp_path / "02_gradients.ipynb")
-    command = [sys.executable, "-P", "-m", "nbconvert", "--to", f"report.{exporter}"]
-    subprocess.run(
-        [*command, str(tmp_path / "02_gradients.ipynb")], cwd=project.ROOT, check=True
-    )
-    written = {path.name for path in tmp_path.iterdir()}
-    assert written == {"02_gradients.ipynb", f"02_gradients.{ending}"}
-    assert (tmp_path / f"02_gradients.{ending}").read_bytes().startswith(begin)
-
-
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """A notebook whose code counts its own runs, and an executor for it."""
