@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON_IN_VENV = "$(VENV)/bin/python"
 
-.PHONY: help environment report test reproduce bench check notebooks lock say-report
+.PHONY: help environment report test quick reproduce bench check notebooks lock say-report
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -10,8 +10,15 @@ help: ## this list
 report: say-report environment ## run what has changed of the notebooks, write build/report.html and .pdf
 	@$(PYTHON_IN_VENV) -m report
 
+# Two tests at a time, those of a file in one process; what measures time runs alone.
+SIDE_BY_SIDE = $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile
+
 test: check report ## lint, build the report, run all tests
-	$(PYTHON_IN_VENV) -m pytest
+	$(SIDE_BY_SIDE) -m "not timing"
+	$(PYTHON_IN_VENV) -m pytest -m timing
+
+quick: environment ## run the tests that need no browser, no real data and no long training
+	$(SIDE_BY_SIDE) -m "not slow and not browser and not real and not timing"
 
 check: environment ## lint and format of code and notebooks; is all that is generated up to date?
 	$(PYTHON_IN_VENV) -m ruff check
@@ -22,8 +29,9 @@ check: environment ## lint and format of code and notebooks; is all that is gene
 reproduce: environment ## train again all recorded runs (ONLY=03: those of one notebook) and compare
 	$(PYTHON_IN_VENV) -m report.reproduce $(ONLY)
 
-bench: environment ## measure the ways to compute a convolution, and training; print tables
-	$(PYTHON_IN_VENV) -m helpers.cost
+bench: environment ## measure what the chapters say on speed, into build/bench/; print tables
+	$(PYTHON_IN_VENV) -m helpers.bench.ways
+	$(PYTHON_IN_VENV) -m helpers.bench.pipelines
 	$(PYTHON_IN_VENV) -m helpers.training.throughput
 
 notebooks: environment ## run the notebooks in place: their outputs, figures/, finished report, README.md

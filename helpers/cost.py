@@ -3,22 +3,21 @@
 `predict` counts multiply-adds, bytes and library calls of one forward pass, and turns
 them into seconds by a roofline. `measure` times the ways and F.conv2d in rounds in
 which all take turns, `measure_memory` reads the allocations, `growth` fits slopes.
-Everything is float32 on one CPU thread. `python -m helpers.cost` prints the tables.
+Everything is float32 on one CPU thread. `helpers.bench.ways` keeps what was measured.
 """
 
-import argparse
 import itertools
 import json
 import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -369,14 +368,8 @@ def _calls_per_sample(call: Callable[[], object]) -> int:
     return math.ceil(5e-3 / seconds(call))
 
 
-def _typical(call: Callable[[], object]) -> float:
-    """Return the median seconds per call of nine samples."""
-    number = _calls_per_sample(call)
-    return statistics.median(seconds(call, number) for _ in range(9))
-
-
-def measure_machine() -> Machine:
-    """Measure the speeds that `Cost.seconds` needs on one thread, in about a second."""
+def measure_machine(rounds: int = 9) -> list[Machine]:
+    """Measure the speeds that `Cost.seconds` needs on one thread, in every round."""
     tiny, square = torch.ones(2, 2), torch.randn(512, 512)
     planes = square.view(256, 32, 32)
     patches = torch.randn(32, 34, 34).unfold(1, 3, 1).unfold(2, 3, 1)
@@ -384,29 +377,52 @@ def measure_machine() -> Machine:
     large = torch.randn(2**24)
     small = Case(1, 2, 6, 3, 2)
     X, K = small.tensors()
-    with one_thread(), torch.no_grad():
-        loop = _typical(lambda: algorithms.convolve_loops(X, K, padding=1))
-        matmul = _typical(lambda: square @ square)
-        product = _typical(lambda: algorithms.product(square, square))
-        transform = _typical(lambda: torch.fft.rfft2(planes))
-        copy = _typical(patches.contiguous)
-        copy_large = _typical(large.clone)
-        return Machine(
+    calls = {
+        "loop": lambda: algorithms.convolve_loops(X, K, padding=1),
+        "matmul": lambda: square @ square,
+        "product": lambda: algorithms.product(square, square),
+        "transform": lambda: torch.fft.rfft2(planes),
+        "copy": patches.contiguous,
+        "copy large": large.clone,
+        "tiny matmul": lambda: tiny @ tiny,
+        "tiny product": lambda: algorithms.product(tiny, tiny),
+        "tiny transform": lambda: torch.fft.rfft2(tiny),
+        "tiny copy": tiny.clone,
+    }
+    with torch.no_grad():
+        taken = take_turns(calls, rounds)
+    turns = zip(*taken.values(), strict=True)
+    transformed = planes.numel() * 1.25 * math.log2(32 * 32)
+    tiny_kinds = ("matmul", "product", "transform", "copy")
+    return [
+        Machine(
             macs_per_second={
-                "matmul": 512**3 / matmul,
-                "product": 512**3 / product,
-                "transform": planes.numel() * 1.25 * math.log2(32 * 32) / transform,
+                "matmul": 512**3 / s["matmul"],
+                "product": 512**3 / s["product"],
+                "transform": transformed / s["transform"],
             },
             seconds_per_call={
-                "loop": loop / predict(small, "loops").calls,
-                "matmul": _typical(lambda: tiny @ tiny),
-                "product": _typical(lambda: algorithms.product(tiny, tiny)),
-                "transform": _typical(lambda: torch.fft.rfft2(tiny)),
-                "copy": _typical(tiny.clone),
+                "loop": s["loop"] / predict(small, "loops").calls,
+                **{kind: s[f"tiny {kind}"] for kind in tiny_kinds},
             },
-            bytes_per_second=2 * VALUE_BYTES * patches.numel() / copy,
-            bytes_per_second_large=2 * VALUE_BYTES * large.numel() / copy_large,
+            bytes_per_second=2 * VALUE_BYTES * patches.numel() / s["copy"],
+            bytes_per_second_large=2 * VALUE_BYTES * large.numel() / s["copy large"],
         )
+        for s in (dict(zip(taken, turn, strict=True)) for turn in turns)
+    ]
+
+
+def typical(machines: Sequence[Machine]) -> Machine:
+    """Return the machine of the medians over rounds."""
+
+    def median(values: Iterable) -> Any:
+        values = list(values)
+        if isinstance(values[0], dict):
+            return {key: median(value[key] for value in values) for key in values[0]}
+        return statistics.median(values)
+
+    names = [field.name for field in fields(Machine)]
+    return Machine(**{n: median(getattr(m, n) for m in machines) for n in names})
 
 
 def passes(case: Case, way: str) -> tuple[Callable[[], Tensor], Callable[[], tuple]]:
@@ -506,6 +522,11 @@ class Spread(NamedTuple):
     high: float
 
 
+def spread(values: Iterable[float]) -> Spread:
+    """Return the quartiles of some values, one per round."""
+    return Spread(*np.quantile(list(values), [0.25, 0.5, 0.75]).tolist())
+
+
 @dataclass(frozen=True)
 class Ratio:
     """Time of a way as a multiple of F.conv2d's time in the same round."""
@@ -539,8 +560,7 @@ def fastest_reference(
 
 def _spread(ours: Sequence[float], reference: Sequence[float]) -> Spread:
     # A way that sat out is compared in the rounds that both have played.
-    quotients = [a / b for a, b in zip(ours, reference, strict=False)]
-    return Spread(*np.quantile(quotients, [0.25, 0.5, 0.75]).tolist())
+    return spread(a / b for a, b in zip(ours, reference, strict=False))
 
 
 def best(ratios: Sequence[Ratio], passes: str) -> dict[Case, Ratio]:
@@ -581,15 +601,30 @@ def measure_memory(case: Case, way: str, backward: bool = False) -> int:
 
 @dataclass(frozen=True)
 class Growth:
-    """Forward seconds (medians) per value of one parameter, and slopes, per way.
-
-    A slope of 2 on log-log axes means: twice the value, four times the time.
-    """
+    """Forward seconds as one parameter grows: way -> value -> one per round."""
 
     parameter: str
     values: tuple[int, ...]
-    seconds: dict[str, tuple[float, ...]]
-    slopes: dict[str, float]
+    seconds: dict[str, tuple[tuple[float, ...], ...]]
+
+    @property
+    def medians(self) -> dict[str, list[float]]:
+        """Seconds of every way, one per value."""
+        return {
+            way: [statistics.median(rounds) for rounds in taken]
+            for way, taken in self.seconds.items()
+        }
+
+    @property
+    def slopes(self) -> dict[str, Spread]:
+        """Slopes of every way on log-log axes, over rounds.
+
+        A slope of 2 means: twice the value, four times the time.
+        """
+        return {
+            way: spread(slope(self.values, turn) for turn in zip(*taken, strict=False))
+            for way, taken in self.seconds.items()
+        }
 
 
 def growth(
@@ -612,13 +647,13 @@ def growth(
         for case in cases
         for way in (*REFERENCES, *able)
     }
-    taken = {key: statistics.median(t) for key, t in take_turns(calls, rounds).items()}
+    taken = take_turns(calls, rounds)
     measured = {way: tuple(taken[way, case] for case in cases) for way in able}
     measured["F.conv2d"] = tuple(
-        min(taken[layout, case] for layout in REFERENCES) for case in cases
+        min((taken[layout, case] for layout in REFERENCES), key=statistics.median)
+        for case in cases
     )
-    slopes = {way: slope(values, times) for way, times in measured.items()}
-    return Growth(parameter, tuple(values), measured, slopes)
+    return Growth(parameter, tuple(values), measured)
 
 
 def vary(base: Case, parameter: str, value: int) -> Case:
@@ -638,92 +673,3 @@ def vary(base: Case, parameter: str, value: int) -> Case:
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
     """Return the slope of the straight line through the points on log-log axes."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
-
-
-# --- Command line ---------------------------------------------------------------------
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print both tables: realistic shapes, and large kernels."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.cost",
-        description="Time the ways to compute a convolution against F.conv2d: forward "
-        "and forward + backward, float32, one thread, side by side in every round.",
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=20, help="rounds per shape (default: 20)"
-    )
-    rounds = parser.parse_args(arguments).rounds
-    if rounds < 1:
-        parser.error(f"--rounds is {rounds}: give at least 1")
-    shapes = measure(CASES, MEASURED, rounds)
-    kernels = measure(LARGE_KERNELS, ("FFT",), rounds)
-    print("Time as a multiple of F.conv2d's: forward / forward + backward")
-    print(shapes_table(shapes))
-    print()
-    print("Large kernels, forward / forward + backward")
-    print(kernels_table(kernels))
-
-
-def shapes_table(timings: Sequence[Timing]) -> str:
-    """Return the ratios of all ways by case, the best ones, and their medians."""
-    compared = ratios(timings)
-    by_cell = {(ratio.case, ratio.way): ratio for ratio in compared}
-    ways = list(dict.fromkeys(ratio.way for ratio in compared))
-    forward, both = best(compared, "forward"), best(compared, "both")
-    rows = [["shape", "F.conv2d, ms", *ways, "best"]]
-    for case in forward:
-        cells = [by_cell.get((case, way)) for way in ways]
-        rows.append(
-            [
-                case.label,
-                _milliseconds(*fastest_reference(timings, case)),
-                *("-" if cell is None else _medians(cell, cell) for cell in cells),
-                _medians(forward[case], both[case]),
-            ]
-        )
-    medians = _two(*(median_of_best(compared, which) for which in ("forward", "both")))
-    rows.append(["median", *[""] * (len(ways) + 1), medians])
-    return _aligned(rows)
-
-
-def kernels_table(timings: Sequence[Timing]) -> str:
-    """Return milliseconds of F.conv2d and of the FFT by case, and their ratio."""
-    rows = [["shape", "F.conv2d, ms", "FFT, ms", "FFT / F.conv2d"]]
-    ours = [timing for timing in timings if timing.way == "FFT"]
-    for timing, ratio in zip(ours, ratios(timings), strict=True):
-        rows.append(
-            [
-                timing.case.label,
-                _milliseconds(*fastest_reference(timings, timing.case)),
-                _milliseconds(timing.forward, timing.both),
-                _medians(ratio, ratio),
-            ]
-        )
-    return _aligned(rows)
-
-
-def _milliseconds(forward: Sequence[float], both: Sequence[float]) -> str:
-    return _two(1000 * statistics.median(forward), 1000 * statistics.median(both))
-
-
-def _medians(forward: Ratio, both: Ratio) -> str:
-    return _two(forward.forward.median, both.both.median)
-
-
-def _two(forward: float, both: float) -> str:
-    return f"{forward:.2f} / {both:.2f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        [row[0].ljust(widths[0])]
-        + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        for row in rows
-    )
-    return "\n".join("  ".join(line).rstrip() for line in lines)
-
-
-if __name__ == "__main__":
-    main()

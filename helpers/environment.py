@@ -1,8 +1,7 @@
 """What every notebook does first: say on what it runs, and set the house style."""
 
-import os
+import datetime
 import platform
-from pathlib import Path
 
 import torch
 from IPython.display import display
@@ -10,39 +9,31 @@ from IPython.display import display
 from helpers import data, figures
 from helpers.device import described_device, device
 
-ROOT = Path(__file__).resolve().parent.parent
 
+def prepare(*names: str) -> torch.device:
+    """Set the house style, display device, data and versions, return the device.
 
-def prepare() -> torch.device:
-    """Set the house style, display device, data source and versions, return the device.
-
-    A CUDA device is used when there is one. In the quick profile figures go to
-    build/figures, so that stand-in data never overwrites the report's figures. Raises
-    as `data.locate` does.
+    names: of the data sets whose images the notebook needs. A CUDA device is used when
+    there is one. Raises as `data.locate` does.
     """
     figures.use_house_style()
-    digits = data.locate("mnist")
-    folder = "figures" if digits.profile == "full" else "build/figures"
-    os.environ.setdefault("REPORT_FIGURES", str(ROOT / folder))
-
+    locations = [data.locate(name) for name in names]
     versions = {"Python": platform.python_version(), "torch": torch.__version__}
     facts = {
         "kind": "environment",
-        "profile": digits.profile,
+        "profile": "quick" if data.quick_profile() else "full",
         "device": described_device(),
-        "data": digits.source,
+        "date": datetime.date.today().isoformat(),
+        "data": [location.set.source for location in locations],
         "versions": versions,
     }
-    banner = (
-        "**Quick run on stand-in data: these are not the report's figures.** "
-        if digits.stand_in
-        else ""
-    )
-    text = (
-        f"{banner}Device: {facts['device']}. Data: {digits.source}. "
-        + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + "."
-    )
+    banner = "**A quick run on small data: these are not the report's figures.** "
+    sentences = [
+        f"Device: {facts['device']}",
+        *([f"Data: {'; '.join(map(str, locations))}"] if locations else []),
+        ", ".join(f"{name} {version}" for name, version in versions.items()),
+    ]
+    text = (banner if data.quick_profile() else "") + ". ".join(sentences) + "."
     bundle = {"text/plain": text, "text/markdown": text}
     display(bundle, metadata={"report": facts}, raw=True)
     return device()

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from helpers.stats import t_interval
 
+FOLDER = Path(__file__).resolve().parent.parent / "build" / "figures"
 FULL_WIDTH = 6.5  # inches: the width of the text in the PDF
 
 # One colour per role, the same in all figures; Okabe and Ito's palette, which readers
@@ -98,7 +99,8 @@ def draw_band(
 def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") -> None:
     """Write a figure to its file and display it with caption and alternative text.
 
-    `key` names the file (`figures/<key>.svg`) and the anchor (`#fig-<key>`); `caption`
+    The file lies in build/figures, or in the folder that REPORT_FIGURES names.
+    `key` names it (`<key>.svg`) and the anchor (`#fig-<key>`); `caption`
     is Markdown and states the claim, n and the data set; `alt` describes axes, trend
     and extremes for a reader who cannot see the figure. `format` is "svg", or "png"
     for figures that are mostly photographs. Raises ValueError when caption or alt is
@@ -119,7 +121,7 @@ def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") 
     figure.savefig(buffer, format=format, dpi=200, metadata=metadata)
     plt.close(figure)
 
-    folder = Path(os.environ.get("REPORT_FIGURES", "figures"))
+    folder = Path(os.environ.get("REPORT_FIGURES", FOLDER))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{key}.{format}").write_bytes(buffer.getvalue())
 

@@ -1,7 +1,8 @@
 """The record of every training run: JSON lines, looked up, appended, summarised.
 
-Runs on the real data stand in data/runs/ and belong to the report; runs on a stand-in
-are kept in build/runs/. A record is one line of `<data set>.jsonl` and holds
+The runs that the report rests on stand in data/runs/, and whoever trains further ones
+finds them in build/runs/, see `folders`. A record is one line of `<data set>.jsonl` and
+holds
 
     config, seed, fingerprint   what identifies the run; the fingerprint is the data's
     headline                    name of the result that it counts for, or null
@@ -11,7 +12,6 @@ are kept in build/runs/. A record is one line of `<data set>.jsonl` and holds
     test_predictions            headline runs: per resolution, one digit per test image
     weights                     headline runs: a file in the folder weights/
     seconds, machine, versions  how long the epochs took, and on what
-    stand_in                    whether the data only took the place of the real ones
 
 A value that is not finite is null. `python -m helpers.runs` prints the headlines, and
 with `--compare FOLDER` what training the same runs again came to.
@@ -36,19 +36,47 @@ from helpers.device import gpu, processor
 from helpers.stats import Interval, paired_t, t_interval
 
 ROOT = Path(__file__).resolve().parent.parent
+RECORDED = ROOT / "data" / "runs"  # what the report rests on
 
 Record = dict[str, Any]
 IDENTITY = ("config", "seed", "fingerprint")
 
 
-def folder(stand_in: bool) -> Path:
-    """Where runs on the real data, or on a stand-in, are kept.
+def folders() -> list[Path]:
+    """Where runs are looked for; new ones are added to the last of these folders.
 
-    The environment variable REPORT_RUNS names another folder for both.
+    They are data/runs/, which is committed, and build/runs/, so that a reader's runs
+    stay apart. The environment variable REPORT_RUNS names one folder instead, below the
+    project's if it is relative: REPORT_RUNS=data/runs adds to the committed ones.
     """
     if named := os.environ.get("REPORT_RUNS"):
-        return Path(named).expanduser()
-    return ROOT / ("build" if stand_in else "data") / "runs"
+        return [ROOT / Path(named).expanduser()]
+    return [RECORDED, ROOT / "build" / "runs"]
+
+
+def weights_file(record: Record) -> Path:
+    """The file that holds the weights of a recorded run.
+
+    Raises ValueError for a run that kept none, or whose file is gone.
+    """
+    if not record.get("weights"):
+        raise ValueError(
+            f"the run of seed {record['seed']} kept no weights: only runs that count "
+            "for a headline do"
+        )
+    for folder in folders():
+        if (path := folder / "weights" / record["weights"]).exists():
+            return path
+    raise ValueError(
+        f"the weights {record['weights']} of a recorded run are in none of "
+        f"{', '.join(_spoken(folder) for folder in folders())}: get them from the "
+        "repository, or remove the record, so that the run is trained again"
+    )
+
+
+def _spoken(folder: Path) -> str:
+    inside = folder.is_relative_to(ROOT)
+    return f"{folder.relative_to(ROOT) if inside else folder}/weights"
 
 
 def read(folder: Path) -> list[Record]:
@@ -62,14 +90,16 @@ def read(folder: Path) -> list[Record]:
 
 
 class Index:
-    """The records of a folder, read once, to find runs in.
+    """The records of some folders, read once, to find runs in.
 
     defaults: settings of a config that a record may be older than.
     """
 
-    def __init__(self, folder: Path, defaults: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, folders: Iterable[Path], defaults: dict[str, Any] | None = None
+    ) -> None:
         self.records: dict[str, Record] = {}
-        for record in read(folder):
+        for record in (record for folder in folders for record in read(folder)):
             config = {**(defaults or {}), **record["config"]}
             seed, fingerprint = record["seed"], record["fingerprint"]
             for headline in (None, record["headline"]):
@@ -299,9 +329,11 @@ def main() -> None:
         "and the low and high end of its 95 % t interval over the seeds.",
     )
     parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="read build/runs (stand-in data) instead of data/runs (the report's)",
+        "--runs",
+        type=Path,
+        default=RECORDED,
+        metavar="FOLDER",
+        help="read these records instead of the report's, data/runs",
     )
     parser.add_argument(
         "--compare",
@@ -310,12 +342,11 @@ def main() -> None:
         help="set the headlines of runs that were trained again beside the recorded",
     )
     chosen = parser.parse_args()
-    recorded = folder(chosen.quick)
     if chosen.compare:
-        for line in compare(recorded, chosen.compare):
+        for line in compare(chosen.runs, chosen.compare):
             print(line)
         return
-    for name, result in headlines(recorded).items():
+    for name, result in headlines(chosen.runs).items():
         numbers = f"{result.mean:.6f}\t{result.low:.6f}\t{result.high:.6f}"
         print(f"{name}\t{result.n}\t{numbers}")
 

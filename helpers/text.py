@@ -1,18 +1,27 @@
 """say(), table(), source(): measured numbers and code reach the text untyped.
 
-percent(), points(), p_value(), signed() and in_words() spell out what `helpers.stats`
-returns.
+percent(), points(), p_value() and signed() spell out numbers. What `stats.family` finds
+has one form everywhere: comparison_table(), or comparison_rows() and comparison_note(),
+as a table; verdict() and told() in a sentence.
 """
 
 import html
 import inspect
+import math
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from IPython.display import display
 
-from helpers.stats import Comparison, Interval
+from helpers.stats import (
+    POWER,
+    SEEDS_FOR_A_VERDICT,
+    Comparison,
+    Finding,
+    Interval,
+    Verdict,
+)
 
 
 def say(template: str, **values) -> None:
@@ -63,7 +72,7 @@ def table(
 
 def signed(value: float, digits: int = 2) -> str:
     """A number with its sign, and a minus that cannot be taken for a dash."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{value:+.{digits}f}".replace("-", "−").replace("inf", "∞")
 
 
 def percent(share: Interval) -> str:
@@ -78,7 +87,12 @@ def points(difference: Comparison) -> str:
 
 
 def p_value(p: float, name: str = "") -> str:
-    """A p-value: 0.030 or < 0.001; with the name "p", p = 0.030 or p < 0.001."""
+    """A p-value: 0.030 or < 0.001; with the name "p", p = 0.030 or p < 0.001.
+
+    Raises ValueError for what is no probability.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"{p} came in as a p-value: it lies between 0 and 1")
     if p < 0.001:
         return f"{name} < 0.001".strip()
     return f"{name} = {p:.3f}" if name else f"{p:.3f}"
@@ -87,16 +101,184 @@ def p_value(p: float, name: str = "") -> str:
 def in_words(test: Comparison, better: str, worse: str, p: float | None = None) -> str:
     """`better` or `worse`, by the sign of a difference a - b that is beyond noise.
 
-    p: the corrected p-value, where the test is one of a family.
+    p: the corrected p-value, where the test is one of a family. Raises ValueError for
+    numbers that are not finite, and for a p that is no probability.
     """
-    if (test.p_value if p is None else p) > 0.05:
+    p = test.p_value if p is None else p
+    if not (0 <= p <= 1 and math.isfinite(test.mean)):
+        raise ValueError(
+            f"a difference of {test.mean} with p = {p} came in: no verdict follows "
+            "from what is not a finite number, or not a probability"
+        )
+    if p > 0.05:
         return "no difference beyond noise"
     return better if test.mean > 0 else worse
+
+
+def verdict(finding: Finding, unit: str = "points", digits: int = 2) -> str:
+    """One of the four verdicts; "equal" with its margin, "not decided" with a hint."""
+    if finding.verdict is Verdict.EQUAL:
+        return f"equal within {_amount(finding.margin, unit, digits)}"
+    if finding.worth_a_look:
+        return f"{finding.verdict}, worth a look"
+    return str(finding.verdict)
+
+
+def told(finding: Finding, unit: str = "points", digits: int = 2) -> str:
+    """Verdict, difference, interval and p as a part of a sentence.
+
+    unit: "points" makes percentage points of shares; numbers of any other unit stay as
+    they are, and "" names none. What is not decided is told with the difference that
+    would have been found, or the seeds that a verdict needs.
+    """
+    difference = _difference(finding, unit, digits)
+    kind = "adjusted p" if finding.family > 1 else "p"
+    words = (
+        f"{verdict(finding, unit, digits)}: {difference[0]}{_spaced(unit)} "
+        f"({difference[1]}), {p_value(finding.p.adjusted, kind)}"
+    )
+    if not finding.decidable:
+        needed = (
+            f"no verdict from fewer than {SEEDS_FOR_A_VERDICT}"
+            if finding.n < SEEDS_FOR_A_VERDICT
+            else f"too few for a family of {finding.family}"
+        )
+        return f"{words}; {finding.n} seeds, {needed}"
+    if finding.verdict is Verdict.NOT_DECIDED:
+        amount = _amount(finding.detectable, unit, digits)
+        return (
+            f"{words}; {amount}{_spaced(unit)} would have been found with a "
+            f"probability of {POWER:.0%}"
+        )
+    return words
+
+
+def comparison_rows(
+    findings: Mapping[str, Finding], unit: str = "points", digits: int = 2
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table in which the report shows every family.
+
+    `comparison_note` explains the columns. unit: as for `told`. Raises ValueError when
+    `findings` are none, or not one whole family.
+    """
+    _check_family(findings)
+    level = next(iter(findings.values())).level
+    header = [
+        "comparison",
+        f"difference (simultaneous {level:.0%} interval)",
+        "raw p",
+        "adjusted p",
+        "detectable",
+        "verdict",
+    ]
+    rows = []
+    for name, finding in findings.items():
+        middle, ends = _difference(finding, unit, digits)
+        rows.append(
+            [
+                name,
+                f"{middle} ({ends})",
+                p_value(finding.p.raw),
+                p_value(finding.p.adjusted),
+                _amount(finding.detectable, unit, digits),
+                verdict(finding, unit, digits),
+            ]
+        )
+    return header, rows
+
+
+def comparison_note(findings: Mapping[str, Finding], unit: str = "points") -> str:
+    """What the columns of `comparison_rows` mean, to end a caption with.
+
+    Raises ValueError as `comparison_rows`.
+    """
+    _check_family(findings)
+    some = next(iter(findings.values()))
+    seeds = _span(finding.n for finding in findings.values())
+    images = ""
+    if some.images:
+        counts = _span(
+            count for finding in findings.values() for count in finding.images
+        )
+        images = f" and {counts} images"
+        if len(some.images) > 1:
+            images += ", different ones in the two arms"
+    differences = (
+        "Differences in percentage points" if unit == "points" else "Differences"
+    )
+    if unit and unit != "points":
+        differences += f" in {unit}"
+    if some.of == "median":
+        differences = differences.replace("Differences", "Medians of the differences")
+    size = some.family
+    simultaneous = f", simultaneous over the family of {size}" if size > 1 else ""
+    adjusted = f"; adjusted: times {size}" if size > 1 else ""
+    few = not all(finding.decidable for finding in findings.values())
+    if some.of == "median":
+        p = "that of the exact sign test"
+    elif few:
+        p = "that of the t test; so few seeds give no verdict"
+    else:
+        p = "the larger of t test and exact sign-flip test"
+    reached = (
+        "would have moved the interval off zero" if few else "would have been found"
+    )
+    return (
+        f"{differences}, intervals over {seeds} seeds{images}{simultaneous}. p: {p}"
+        f"{adjusted}. Detectable: the true difference that {reached} with a "
+        f"probability of {POWER:.0%}."
+    )
+
+
+def comparison_table(
+    key: str,
+    caption: str,
+    findings: Mapping[str, Finding],
+    unit: str = "points",
+    digits: int = 2,
+) -> None:
+    """Display a family: `table` of `comparison_rows`, caption and `comparison_note`."""
+    note = comparison_note(findings, unit)
+    table(key, f"{caption} {note}", *comparison_rows(findings, unit, digits))
 
 
 def listed(names: Iterable[str], nothing: str = "none") -> str:
     """Names in italics, with commas between them; `nothing` where there is none."""
     return ", ".join(f"*{name}*" for name in names) or nothing
+
+
+def _difference(finding: Finding, unit: str, digits: int) -> tuple[str, str]:
+    middle, low, high = (
+        signed(_scaled(value, unit), digits)
+        for value in (finding.difference, finding.low, finding.high)
+    )
+    return middle, f"{low} to {high}"
+
+
+def _amount(value: float, unit: str, digits: int) -> str:
+    return signed(_scaled(value, unit), digits).removeprefix("+")
+
+
+def _scaled(value: float, unit: str) -> float:
+    return 100 * value if unit == "points" else value
+
+
+def _spaced(unit: str) -> str:
+    return f" {unit}" if unit else ""
+
+
+def _span(counts: Iterable[int]) -> str:
+    low, high = min(counts := list(counts)), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _check_family(findings: Mapping[str, Finding]) -> None:
+    sizes = {finding.family for finding in findings.values()}
+    if sizes != {len(findings)}:
+        raise ValueError(
+            f"{len(findings)} findings of families of {sorted(sizes)} came in: show a "
+            "family whole, as stats.family returns it"
+        )
 
 
 def _is_number(cell: str) -> bool:

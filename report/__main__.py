@@ -5,18 +5,21 @@ in the notebooks, figures/, and report/convolution.html and .pdf.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
+from helpers import data
 from report import html, pdf, project
 from report.chapter import ChapterExporter
 from report.document import Document
 from report.errors import ReportError
-from report.execute import Executor
+from report.execute import Executor, needed_data
 
 
 def main() -> None:
@@ -58,26 +61,52 @@ def _without_execution(arguments) -> Iterator[tuple[Path, NotebookNode]]:
 
 
 def _with_execution(arguments) -> Iterator[tuple[Path, NotebookNode]]:
-    from helpers.data import locate  # takes its time, as torch does
+    jobs = min(arguments.jobs, len(arguments.notebooks))
+    variables = {}
+    if jobs > 1:  # chapters side by side that each take all cores only wait for another
+        variables["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
+    if arguments.in_place:
+        variables["REPORT_FIGURES"] = str(project.FIGURES)
+    executor = Executor(variables)
 
+    def executed(notebook: Path) -> NotebookNode:
+        if not arguments.in_place and (content := executor.unchanged(notebook)):
+            return content
+        if missing := _missing(notebook):
+            if arguments.in_place:
+                raise ReportError("--in-place writes what readers see.", str(missing))
+            return executor.keep_stored(notebook, missing)
+        content = executor.execute(notebook)
+        if arguments.in_place:
+            nbformat.write(content, notebook)
+        return content
+
+    quick = data.quick_profile()
+    if arguments.in_place and quick:
+        raise ReportError("--in-place writes what readers see: unset REPORT_PROFILE")
+    if quick:
+        print("REPORT_PROFILE=quick: small data, and not the report's figures")
+    # The longest first, so that no core waits long for another at the end.
+    by_size = sorted(arguments.notebooks, key=lambda path: -path.stat().st_size)
+    pool = ThreadPoolExecutor(jobs)
     try:
-        location = locate("mnist")
+        results = {notebook: pool.submit(executed, notebook) for notebook in by_size}
+        for notebook in arguments.notebooks:
+            yield notebook, results[notebook].result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _missing(notebook: Path) -> data.DataMissing | None:
+    """Look for the notebook's data; return why they cannot be had, or None."""
+    try:
+        for name in needed_data(nbformat.read(notebook, as_version=4)):
+            data.locate(name)
+    except data.DataMissing as error:
+        return error
     except ValueError as error:
         raise ReportError(str(error)) from error
-    print(f"Profile {location.profile}: {location}", flush=True)
-    if arguments.in_place and location.stand_in:
-        raise ReportError("--in-place writes what readers see: it needs the real data")
-    variables = {"REPORT_PROFILE": location.profile}
-    if not arguments.in_place:
-        variables["REPORT_FIGURES"] = str(project.BUILD / "figures")
-    executor = Executor(variables, basis=location.source)
-    for notebook in arguments.notebooks:
-        if arguments.in_place:
-            content = executor.execute(notebook)
-            nbformat.write(content, notebook)
-        else:
-            content = executor.execute_if_changed(notebook)
-        yield notebook, content
+    return None
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -111,7 +140,16 @@ def _arguments() -> argparse.Namespace:
         help="execute anew, write the outputs into the notebooks and figures/, and, if "
         "these are all notebooks, the report as report/convolution.html and .pdf",
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        metavar="N",
+        help="chapters that are executed side by side (default: %(default)s)",
+    )
     arguments = parser.parse_args()
+    if arguments.jobs < 1:
+        parser.error(f"--jobs is {arguments.jobs}: use a whole number from 1 up")
     arguments.notebooks = [
         notebook.resolve() for notebook in arguments.notebooks
     ] or project.notebooks()

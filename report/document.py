@@ -10,7 +10,7 @@ from report.errors import ReportError
 from report.numbering import Numbering, Place
 from report.references import References
 
-QUICK_BANNER = "Quick run on stand-in data: these are not the report's figures"
+QUICK_BANNER = "A quick run on small data: these are not the report's figures"
 
 
 class Document:
@@ -60,8 +60,8 @@ def _link(address: str) -> dict:
 class Environment:
     """What the set-up cells recorded, the same facts of several notebooks said once.
 
-    Attributes: `profile` ("quick" when any notebook ran on stand-in data), `facts`, a
-    list of (name, value) for the title page.
+    Attributes: `profile` ("quick" when any notebook ran on small data), `facts`, a list
+    of (name, value) for the title page.
     """
 
     def __init__(self, records: list[dict]) -> None:
@@ -72,8 +72,8 @@ class Environment:
             for name, version in record["versions"].items():
                 versions.setdefault(name, {})[version] = None
         self.facts = [
-            ("Data", _together(record["data"] for record in records)),
-            ("Profile", _together(sorted(profiles))),
+            ("Data", _together(name for record in records for name in record["data"])),
+            ("Not executed", _together(r["stored"] for r in records if "stored" in r)),
             ("Machine", _together(record["device"] for record in records)),
             (
                 "Versions",

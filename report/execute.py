@@ -16,6 +16,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from helpers import bench, claims, data, runs
 from report.errors import ReportError
 from report.project import BUILD, ROOT
 
@@ -27,34 +28,51 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 class Executor:
     """Runs notebooks in fresh kernels and keeps what comes out in build/executed/.
 
-    `variables` are set in the environment of the kernels; `basis` says what a run rests
-    on besides code, recorded training runs and versions, in words: another basis makes
-    another run.
+    `variables` are set in the environment of the kernels. What a notebook rests on
+    besides its code, helpers/ and the versions stands in its metadata, under "report":
+    "data" lists the data sets whose images it needs, "runs" those whose recorded
+    training runs it reads (without that entry, all).
     """
 
     variables: dict[str, str]
-    basis: str
+
+    def unchanged(self, notebook: Path) -> NotebookNode | None:
+        """Return `notebook` with the outputs of an earlier run, if they still hold."""
+        content = nbformat.read(notebook, as_version=4)
+        copy = EXECUTED / notebook.name
+        if not copy.exists():
+            return None
+        earlier = nbformat.read(copy, as_version=4)
+        if earlier.metadata.get("digest") != self._digest(content):
+            return None
+        print(f"{notebook.stem}: unchanged", flush=True)
+        return _with_outputs_of(earlier, content)
 
     def execute_if_changed(self, notebook: Path) -> NotebookNode:
         """Return `notebook` with outputs: those of an earlier run if they still hold.
 
         Raises ReportError, with the traceback, when a cell fails.
         """
+        return self.unchanged(notebook) or self.execute(notebook)
+
+    def keep_stored(self, notebook: Path, missing: data.DataMissing) -> NotebookNode:
+        """Return `notebook` with the outputs that it holds, marked as stored ones.
+
+        Raises ReportError when it holds none.
+        """
         content = nbformat.read(notebook, as_version=4)
-        copy = EXECUTED / notebook.name
-        if copy.exists():
-            earlier = nbformat.read(copy, as_version=4)
-            if earlier.metadata.get("digest") == self._digest(content):
-                print(f"{notebook.stem}: unchanged")
-                return _with_outputs_of(earlier, content)
-        return self.execute(notebook)
+        print(f"{notebook.stem}: {mark_as_stored(content, notebook, missing)}")
+        EXECUTED.mkdir(parents=True, exist_ok=True)
+        nbformat.write(content, EXECUTED / notebook.name)
+        return content
 
     def execute(self, notebook: Path) -> NotebookNode:
         """Return `notebook` with the outputs of a new run; raises as above."""
         content = nbformat.read(notebook, as_version=4)
         started = time.monotonic()
         _run(content, notebook, self.variables)
-        print(f"{notebook.stem}: executed in {time.monotonic() - started:.0f} s")
+        took = time.monotonic() - started
+        print(f"{notebook.stem}: executed in {took:.0f} s", flush=True)
         EXECUTED.mkdir(parents=True, exist_ok=True)
         copy = deepcopy(content)
         copy.metadata["digest"] = self._digest(content)
@@ -70,22 +88,35 @@ class Executor:
                 if path.suffix in (".py", ".toml")
             ],
             _read_notebooks() if _reads_notebooks(content) else None,
-            _recorded_runs(),
-            self.basis,
+            [data.variant(name).fingerprint for name in needed_data(content)],
+            _recorded_runs(content.metadata.get("report", {}).get("runs")),
+            _contents(bench.folders()),
             platform.python_version(),
             sorted(f"{found.name} {found.version}" for found in distributions()),
         ]
         return hashlib.sha256(json.dumps(everything).encode()).hexdigest()
 
 
-def _recorded_runs() -> list[tuple[str, str]]:
-    """Names and digests of the files that hold the recorded training runs."""
-    from helpers.runs import folder  # takes its time, as torch does
+def needed_data(content: NotebookNode) -> list[str]:
+    """Return the names of the data sets whose images the notebook needs."""
+    return content.metadata.get("report", {}).get("data", [])
 
-    kept = folder(stand_in=False)
+
+def _recorded_runs(data_sets: list[str] | None) -> list[tuple[str, str]]:
+    """Names and digests of the files that hold recorded runs on some data sets."""
     return [
-        (str(path.relative_to(kept)), hashlib.sha256(path.read_bytes()).hexdigest())
-        for path in sorted(kept.rglob("*"))
+        (name, digest)
+        for name, digest in _contents(runs.folders())
+        if data_sets is None or name.startswith(tuple(data_sets))
+    ]
+
+
+def _contents(folders: list[Path]) -> list[tuple[str, str]]:
+    """Names and digests of all files in some folders."""
+    return [
+        (path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]
 
@@ -99,13 +130,40 @@ def _reads_notebooks(content: NotebookNode) -> bool:
 
 def _read_notebooks() -> list:
     """What such a cell sees of the others: ids of rows, and where they are answered."""
-    from helpers import claims
-
     return sorted(
         (identifier, place.link)
         for identifier, places in claims.answers().items()
         for place in places
     )
+
+
+def mark_as_stored(
+    content: NotebookNode, notebook: Path, missing: data.DataMissing
+) -> str:
+    """Say in a notebook that its outputs are not new; return the sentence that does.
+
+    Raises ReportError when the notebook holds no outputs.
+    """
+    banners = [
+        output
+        for cell in _code(content)
+        for output in cell.outputs
+        if output.get("metadata", {}).get("report", {}).get("kind") == "environment"
+    ]
+    if not banners:
+        raise ReportError(f"{notebook.name} holds no outputs to show.", str(missing))
+    facts, bundle = banners[0].metadata.report, banners[0].data
+    day = f", {facts.date}" if "date" in facts else ""
+    stored = (
+        f"{missing.title} could not be had ({missing.why}); the stored outputs of "
+        f"{facts.device}{day} are shown."
+    )
+    sentence = f"{stored} {missing.remedy}"
+    facts.stored = f"{notebook.stem}: {stored}"
+    bundle["text/markdown"] = (
+        f"**Not executed.** {sentence}\n\n{bundle['text/markdown']}"
+    )
+    return sentence
 
 
 def _code(notebook: NotebookNode) -> list[NotebookNode]:
@@ -119,7 +177,9 @@ def _run(content: NotebookNode, notebook: Path, variables: dict[str, str]) -> No
         nonlocal current
         current = cell_index
 
-    with tqdm(desc=notebook.stem, total=len(_code(content)), disable=None) as bar:
+    with tqdm(
+        desc=notebook.stem, total=len(_code(content)), disable=None, leave=False
+    ) as bar:
         client = NotebookClient(
             content,
             kernel_name="python3",

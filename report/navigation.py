@@ -11,6 +11,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from helpers import data
 from report import generated, project
 from report.chapter import TEMPLATES
 
@@ -43,7 +44,8 @@ def update(notebooks: list[Path], write: bool) -> list[Path]:
     for index, (notebook, content) in enumerate(zip(notebooks, contents, strict=True)):
         row = _row(index, notebooks, titles)
         _set(content, new_markdown_cell(row, id="navigation"), position=0)
-        _set(content, new_code_cell(setup_cell(), id="setup"), position=2)
+        cell = setup_cell(_data(content, notebook))
+        _set(content, new_code_cell(cell, id="setup"), position=2)
         text = nbformat.writes(content) + "\n"
         if text != notebook.read_text("utf-8"):
             outdated.append(notebook)
@@ -52,10 +54,28 @@ def update(notebooks: list[Path], write: bool) -> list[Path]:
     return outdated
 
 
-def setup_cell() -> str:
-    """Return the code of the set-up cell, the same in all notebooks."""
+def setup_cell(data_sets: list[str]) -> str:
+    """Return the code of the set-up cell of a notebook that needs these data sets."""
     template = (TEMPLATES / "setup_cell.py").read_text("utf-8")
-    return template.strip().replace("{repository}", project.repository())
+    names = ", ".join(f'"{name}"' for name in data_sets)
+    return (
+        template.strip()
+        .replace("{repository}", project.repository())
+        .replace("prepare()", f"prepare({names})")
+    )
+
+
+def _data(content: NotebookNode, notebook: Path) -> list[str]:
+    """The data sets that a notebook needs, which its metadata must tell."""
+    told = content.metadata.get("report", {})
+    if not {"data", "runs"} <= told.keys() or not {*told["data"]} <= {*data.NAMES}:
+        raise ValueError(
+            f"{notebook.name} must say in its metadata on which data sets it rests, as "
+            'in "report": {"data": ["mnist"], "runs": ["mnist"]}: those whose images '
+            "it needs, and those whose recorded training runs it reads; there are "
+            f"{', '.join(data.NAMES)}"
+        )
+    return told["data"]
 
 
 def _title(content: NotebookNode, notebook: Path) -> str:

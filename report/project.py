@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
+FIGURES = ROOT / "figures"  # the committed ones; others go to build/figures
 PUBLISHED = ROOT / "report" / "convolution"  # .html and .pdf, from the real data
 
 

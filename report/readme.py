@@ -20,8 +20,7 @@ def main() -> None:
     """Bring README.md up to date; with --check only tell whether it is."""
 
     def outdated(write: bool) -> list[str]:
-        kept = runs.folder(stand_in=False)
-        return [README.name] if update(README, kept, write) else []
+        return [README.name] if update(README, runs.RECORDED, write) else []
 
     try:
         generated.command("report.readme", __doc__.splitlines()[0], outdated)

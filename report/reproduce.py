@@ -51,14 +51,13 @@ def choose(numbers: list[str], notebooks: list[Path]) -> list[Path]:
 
 
 def train_again(notebook: Path) -> None:
-    """Execute `notebook` with runs and figures of its own, on the real data.
+    """Execute `notebook` with runs and figures of its own.
 
-    REPORT_PROFILE=quick permits a stand-in. Raises ReportError when a cell fails, whose
+    Raises ReportError when a cell fails, whose
     traceback stands in the terminal.
     """
     print(f"{notebook.stem}: training into build/reproduced/", flush=True)
-    environment = {"REPORT_PROFILE": "full"} | os.environ
-    environment |= {
+    environment = os.environ | {
         "REPORT_RUNS": str(REPRODUCED),
         "REPORT_FIGURES": str(REPRODUCED / "figures"),
         "MPLBACKEND": "agg",  # figures go to files, and no window opens

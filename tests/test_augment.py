@@ -38,14 +38,17 @@ def noise(batch=12, channels=1, height=17, width=14):
     return torch.rand(batch, channels, height, width, generator=seeded(1))
 
 
+HEIGHT, WIDTH = 24, 32
+
+
 def digit():
-    """A seven with a dot, 28 x 28: without symmetry, on black."""
-    image = torch.zeros(1, 28, 28)
-    image[:, 6:9, 8:20] = 1
-    for row in range(9, 22):
-        right = 20 - (row - 9) // 2
+    """A seven with a dot, on black: no symmetry, and height and width differ."""
+    image = torch.zeros(1, HEIGHT, WIDTH)
+    image[:, 4:7, 10:22] = 1
+    for row in range(7, 20):
+        right = 22 - (row - 7) // 2
         image[:, row, right - 3 : right] = 0.9
-    image[:, 17:19, 7:9] = 0.6
+    image[:, 15:17, 9:11] = 0.6
     return image
 
 
@@ -202,10 +205,11 @@ def test_flip_and_shift_make_of_their_draws_what_torchvision_makes(draws):
 def features(images):
     """Pixels, their squares, and first and second moments of the centre of mass."""
     images = images.double()
-    position = torch.arange(28) - 13.5
     mass = images.sum((1, 2, 3)) + 1e-9
-    x = (images.sum((1, 2)) @ position.double()) / mass
-    y = (images.sum((1, 3)) @ position.double()) / mass
+    x, y = (
+        (images.sum((1, other)) @ (torch.arange(size) - (size - 1) / 2).double()) / mass
+        for size, other in ((WIDTH, 2), (HEIGHT, 3))
+    )
     moments = torch.stack([mass, mass**2, x, y, x**2, y**2, x * y], 1)
     return torch.cat([images.flatten(1), images.flatten(1) ** 2, moments], 1)
 
@@ -228,7 +232,7 @@ DISTRIBUTIONS = {
         v2.ColorJitter(brightness=0.6, contrast=1.3, saturation=0.5, hue=0.2),
     ),
     "flip": (("flip", {"probability": 0.3}), v2.RandomHorizontalFlip(0.3)),
-    "shift": (("shift", {"pixels": 3}), v2.RandomCrop(28, padding=3)),
+    "shift": (("shift", {"pixels": 3}), v2.RandomCrop((HEIGHT, WIDTH), padding=3)),
 }
 
 
@@ -236,7 +240,7 @@ DISTRIBUTIONS = {
 def test_distribution_is_that_of_torchvision(case):
     # All of torchvision's own defaults, `fill=0` among them: the margin is black.
     step, transform = DISTRIBUTIONS[case]
-    batch = digit().expand(6000, 1, 28, 28)
+    batch = digit().expand(6000, 1, HEIGHT, WIDTH)
     ours = features(augment.augment(batch, [step], seeded(2)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -248,6 +252,27 @@ def test_distribution_is_that_of_torchvision(case):
     often = (torch.cat([ours, theirs]).abs() > 1e-6).double().mean(0) > 0.05
     assert errors[often].abs().max() < 4.5
     assert (ours.std(0)[often] > 1e-3).sum() > 100
+
+
+def displacements(images):
+    """How far to the right, and how far down, the brightest pixel of each has moved."""
+    height, width = images.shape[2:]
+    places = images.flatten(1).argmax(1)
+    return set((places % width - width // 2).tolist()), set(
+        (places // width - height // 2).tolist()
+    )
+
+
+def test_shifts_reach_as_far_as_torchvisions_to_each_side():
+    point = torch.zeros(1, 20, 40)
+    point[:, 10, 20] = 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        transform = v2.RandomAffine(0, translate=(0.2, 0.2))
+        theirs = displacements(torch.stack([transform(point) for _ in range(500)]))
+    images = point.expand(500, 1, 20, 40)
+    ours = displacements(augment.affine(images, seeded(), translate=0.2))
+    assert ours == theirs == (set(range(-8, 9)), set(range(-4, 5)))
 
 
 @pytest.mark.parametrize("device", DEVICES)

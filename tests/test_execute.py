@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from helpers import claims
+from helpers import claims, data
+from report import __main__ as build
 from report import execute, project, reproduce
 from report.errors import ReportError
 
@@ -18,7 +19,7 @@ from report.errors import ReportError
 def executor(tmp_path, monkeypatch):
     monkeypatch.setattr(execute, "EXECUTED", tmp_path / "executed")
     monkeypatch.setenv("REPORT_RUNS", str(tmp_path / "runs"))
-    return execute.Executor({"REPORT_PROFILE": "quick"}, "a test")
+    return execute.Executor({"REPORT_PROFILE": "quick"})
 
 
 def write(path, *sources):
@@ -49,6 +50,59 @@ def test_recorded_runs_decide_whether_a_notebook_is_executed(executor, tmp_path)
         executor.execute_if_changed(notebook)
         executor.execute_if_changed(notebook)
         assert ran.read_text() == before + "."
+
+
+def resting_on(path, data, runs):
+    content = nbformat.read(path, as_version=4)
+    content.metadata["report"] = {"data": data, "runs": runs}
+    nbformat.write(content, path)
+    return path
+
+
+def test_a_notebook_follows_its_own_data_and_runs_alone(
+    executor, tmp_path, monkeypatch
+):
+    count = "with open('ran', 'a') as f: f.write('.')"
+    notebook = write(tmp_path / "01_counting.ipynb", count)
+    resting_on(notebook, ["mnist"], ["varres"])
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    fingerprints = {name: data.variant(name).fingerprint for name in data.NAMES}
+    monkeypatch.setattr(
+        data, "variant", lambda name: SimpleNamespace(fingerprint=fingerprints[name])
+    )
+    executor.execute_if_changed(notebook)
+    for change, ran in (
+        (lambda: fingerprints.update(cifar10="other"), "."),
+        (lambda: (folder / "mnist.jsonl").write_text("a run"), "."),
+        (lambda: fingerprints.update(mnist="other"), ".."),
+        (lambda: (folder / "varres.jsonl").write_text("a run"), "..."),
+    ):
+        change()
+        executor.execute_if_changed(notebook)
+        assert (tmp_path / "ran").read_text() == ran
+
+
+def test_a_notebook_whose_data_are_missing_says_so_and_keeps_its_outputs(tmp_path):
+    notebook = write(tmp_path / "06_maps.ipynb", "prepare('cifar10')", "1 + 1")
+    content = nbformat.read(notebook, as_version=4)
+    missing = data.DataMissing("CIFAR-10", "no answer", "To run with it, fetch it.")
+    with pytest.raises(ReportError, match="holds no outputs"):
+        execute.mark_as_stored(content, notebook, missing)
+    facts = {"kind": "environment", "device": "CPU (Abacus)", "date": "2026-11-25"}
+    banner = new_output("display_data", {"text/markdown": "Device: CPU (Abacus)."})
+    banner.metadata["report"] = facts
+    content.cells[0].outputs = [banner]
+    content.cells[1].outputs = [new_output("execute_result", {"text/plain": "2"})]
+    sentence = execute.mark_as_stored(content, notebook, missing)
+    assert sentence == (
+        "CIFAR-10 could not be had (no answer); the stored outputs of CPU (Abacus), "
+        "2026-11-25 are shown. To run with it, fetch it."
+    )
+    assert sentence in content.cells[0].outputs[0].data["text/markdown"]
+    stored = content.cells[0].outputs[0].metadata.report.stored
+    assert stored.startswith("06_maps: CIFAR-10") and stored.endswith("are shown.")
+    assert content.cells[1].outputs[0].data["text/plain"] == "2"
 
 
 def test_a_notebook_that_reads_the_others_follows_their_headings(
@@ -141,18 +195,64 @@ def test_runs_are_trained_again_with_visible_bars_and_only_once(
     assert "/2 [" not in bars and records.read_bytes() == written
 
 
-def test_the_real_data_are_asked_for_unless_told_otherwise(
-    tmp_path, monkeypatch, capfd
-):
-    monkeypatch.delenv("REPORT_PROFILE", raising=False)
-    code = "import os; print('profile', os.environ['REPORT_PROFILE'])"
-    reproduce.train_again(write(tmp_path / "03_profile.ipynb", code))
-    assert "profile full" in capfd.readouterr().out
-
-
 def test_the_command_refuses_a_wrong_number():
     command = [sys.executable, "-m", "report.reproduce", "99"]
     done = subprocess.run(command, cwd=project.ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "There is no notebook 99" in done.stderr
     assert "01_convolution" in done.stderr
+
+
+# --- Data that cannot be had ----------------------------------------------------------
+
+
+def arguments(notebook, **changes):
+    settings = {"notebooks": [notebook], "jobs": 1, "in_place": False}
+    return SimpleNamespace(**settings | changes)
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """A notebook that needs CIFAR-10, with stored outputs; CIFAR-10 cannot be had."""
+    monkeypatch.setattr(execute, "EXECUTED", tmp_path / "executed")
+    notebook = write(tmp_path / "06_maps.ipynb", "prepare('cifar10')", "1 + 1")
+    content = nbformat.read(resting_on(notebook, ["cifar10"], []), as_version=4)
+    banner = new_output("display_data", {"text/markdown": "Device."})
+    banner.metadata["report"] = {"kind": "environment", "device": "CPU (Abacus)"}
+    content.cells[0].outputs = [banner]
+    nbformat.write(content, notebook)
+
+    def locate(name):
+        raise data.DataMissing("CIFAR-10", "no answer", "Fetch it.")
+
+    monkeypatch.setattr(data, "locate", locate)
+    monkeypatch.delenv("REPORT_PROFILE", raising=False)
+    return notebook
+
+
+def test_a_build_goes_on_with_stored_outputs(stored, capsys):
+    ((_, content),) = build._with_execution(arguments(stored))
+    printed = capsys.readouterr().out
+    assert "06_maps: CIFAR-10 could not be had (no answer); the stored" in printed
+    assert "Not executed" in content.cells[0].outputs[0].data["text/markdown"]
+    kept = nbformat.read(execute.EXECUTED / stored.name, as_version=4)
+    assert (
+        "digest" not in kept.metadata
+    )  # so that it is executed once the data are there
+    assert "stored" not in str(nbformat.read(stored, as_version=4))
+
+
+def test_what_readers_see_is_never_written_without_the_data(stored):
+    before = stored.read_bytes()
+    with pytest.raises(ReportError, match="CIFAR-10 could not be had"):
+        list(build._with_execution(arguments(stored, in_place=True)))
+    assert stored.read_bytes() == before
+
+
+def test_an_earlier_run_needs_no_data(stored, monkeypatch, capsys):
+    count = write(stored, "print('ran')")
+    resting_on(count, ["cifar10"], [])
+    execute.Executor({}).execute(count)
+    ((_, content),) = build._with_execution(arguments(count))
+    assert content.cells[0].outputs[0].text == "ran\n"
+    assert "06_maps: unchanged" in capsys.readouterr().out

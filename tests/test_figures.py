@@ -1,13 +1,15 @@
 """figures.show, text.say, text.table: what they display and what they refuse."""
 
 import base64
-import os
+import math
+from datetime import date
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from helpers import environment, figures, text
+from helpers import environment, figures, stats, text
 from helpers.stats import paired_t, t_interval
 
 
@@ -143,24 +145,32 @@ def test_table_refuses(displayed, caption, rows, message):
 
 @pytest.mark.parametrize("profile", ["quick", None])
 def test_prepare_says_device_data_and_versions(displayed, monkeypatch, profile):
-    if profile:
-        monkeypatch.setenv("REPORT_PROFILE", profile)
-    else:
-        # Take the real path of a machine that has the data, without needing it here.
-        real = environment.data.Location("MNIST from a test", "", False, dict)
-        monkeypatch.setattr(environment.data, "locate", lambda name: real)
-    monkeypatch.delenv("REPORT_FIGURES")
-    device = environment.prepare()
+    monkeypatch.delenv("REPORT_DATA", raising=False)
+    monkeypatch.setenv("REPORT_PROFILE", profile or "")
+    device = environment.prepare("mnist", "varres")
     data, report = displayed[0]
     assert device.type in ("cpu", "cuda") and report["kind"] == "environment"
     assert report["profile"] == (profile or "full")
-    assert report["data"] in data["text/markdown"]
+    assert len(report["data"]) == 2
+    assert all(source in data["text/markdown"] for source in report["data"])
     assert report["versions"].keys() == {"Python", "torch"}
+    assert date.fromisoformat(report["date"]) <= date.today()
     quick = profile == "quick"
-    assert data["text/markdown"].startswith("**Quick run on stand-in data") == quick
-    folder = "build/figures" if quick else "figures"
-    assert os.environ["REPORT_FIGURES"] == str(environment.ROOT / folder)
+    assert data["text/markdown"].startswith("**A quick run on small data") == quick
+
+
+def test_a_notebook_without_images_names_no_data(displayed):
+    environment.prepare()
+    assert "Data" not in displayed[0][0]["text/markdown"]
+
+
+def test_figures_stay_apart_from_the_committed_ones_unless_asked(
+    displayed, monkeypatch
+):
     monkeypatch.delenv("REPORT_FIGURES")
+    assert figures.FOLDER.relative_to(Path(__file__).resolve().parents[1]).parts == (
+        *("build", "figures"),
+    )
 
 
 # --- Numbers in words -----------------------------------------------------------------
@@ -181,6 +191,109 @@ def test_words_of_a_comparison_follow_its_p_value_and_sign():
     assert text.in_words(clear, "better", "worse", p=0.06).startswith("no difference")
     assert text.listed(["a", "b"]) == "*a*, *b*"
     assert text.listed([], "none of them") == "none of them"
+
+
+@pytest.mark.parametrize("p", [math.nan, -0.1, 1.1, math.inf])
+def test_what_is_no_probability_gets_no_words(p):
+    clear = paired_t([0.5, 0.52, 0.51], [0.4, 0.42, 0.412])
+    for call in (
+        lambda: text.p_value(p),
+        lambda: text.in_words(clear, "better", "worse", p=p),
+        lambda: text.in_words(clear._replace(p_value=p), "better", "worse"),
+        lambda: text.in_words(clear._replace(mean=math.nan), "better", "worse"),
+    ):
+        with pytest.raises(ValueError, match="came in"):
+            call()
+
+
+BETTER = [0.9931, 0.9935, 0.9929, 0.9942, 0.9938, 0.9933, 0.994, 0.993, 0.9937, 0.993]
+WORSE = [0.9901, 0.9906, 0.99, 0.991, 0.9909, 0.9902, 0.9911, 0.9901, 0.9906, 0.9902]
+
+
+def test_every_family_becomes_the_same_table(displayed):
+    pairs = {"a − b": (BETTER, WORSE), "b − a": (WORSE, BETTER), "b − b": [WORSE] * 2}
+    findings = stats.family(pairs, margin=0.0005)
+    text.comparison_table("pairs", "Of two networks.", findings)
+    ((bundle, report),) = displayed
+    lines = bundle["text/markdown"].splitlines()
+    assert lines[0] == (
+        "| comparison | difference (simultaneous 95% interval) | raw p | adjusted p | "
+        "detectable | verdict |"
+    )
+    assert lines[1] == "|:---|---:|---:|---:|---:|:---|"
+    one = findings["a − b"]
+    assert lines[2] == (
+        f"| a − b | +{100 * one.difference:.2f} (+{100 * one.low:.2f} to "
+        f"+{100 * one.high:.2f}) | 0.002 | 0.006 | {100 * one.detectable:.2f} | found |"
+    )
+    assert lines[3].startswith("| b − a | −0.3") and lines[3].endswith(
+        "| found, the other way |"
+    )
+    assert lines[4] == (
+        "| b − b | +0.00 (+0.00 to +0.00) | 1.000 | 1.000 | 0.00 | equal within 0.05 |"
+    )
+    assert report["caption"] == (
+        "Of two networks. Differences in percentage points, intervals over 10 seeds, "
+        "simultaneous over the family of 3. p: the larger of t test and exact "
+        "sign-flip test; adjusted: times 3. Detectable: the true difference that "
+        "would have been found with a probability of 80%."
+    )
+
+
+def test_the_note_says_what_an_interval_covers():
+    right = np.random.default_rng(0).random((10, 200)) < 0.9
+    one = {"a": stats.compare(right, right[::-1], images="same")}
+    assert "over 10 seeds and 200 images. p: the larger" in text.comparison_note(one)
+    other = {"a": stats.compare(right, right[:, :150], images="different")}
+    assert "150 to 200 images, different ones in the two arms" in text.comparison_note(
+        other
+    )
+    few = {"a": stats.compare(BETTER[:5], WORSE[:5])}
+    note = text.comparison_note(few, "nats")
+    assert note.startswith(
+        "Differences in nats, intervals over 5 seeds. p: that of the"
+    )
+    assert "so few seeds give no verdict" in note
+    assert "would have moved the interval off zero with a probability of 80%" in note
+    middle = {"a": stats.compare(BETTER, WORSE, of="median")}
+    note = text.comparison_note(middle, "")
+    assert (
+        note.startswith("Medians of the differences, intervals") and "sign test" in note
+    )
+
+
+def test_a_family_is_shown_whole_or_not_at_all():
+    findings = stats.family({"a": (BETTER, WORSE), "b": (WORSE, BETTER)})
+    for part in ({}, {"a": findings["a"]}):
+        for show in (text.comparison_rows, text.comparison_note):
+            with pytest.raises(ValueError, match="show a family whole"):
+                show(part)
+
+
+def test_a_finding_is_told_with_what_its_verdict_needs():
+    found = stats.compare(BETTER, WORSE)
+    assert text.told(found) == (
+        f"found: +{100 * found.difference:.2f} points (+{100 * found.low:.2f} to "
+        f"+{100 * found.high:.2f}), p = 0.002"
+    )
+    same = np.array(WORSE) + 0.0001 * np.array([1, -1] * 5)
+    equal = stats.compare(same, WORSE, margin=0.001)
+    assert text.told(equal).startswith("equal within 0.10: +0.00 points (−0.0")
+    open_ = stats.compare(same, WORSE)
+    assert text.told(open_).endswith(
+        f"; {100 * open_.detectable:.2f} points would have been found with a "
+        "probability of 80%"
+    )
+    few = stats.compare(BETTER[:5], WORSE[:5])
+    assert text.verdict(few) == "not decided, worth a look"
+    assert text.told(few).endswith("; 5 seeds, no verdict from fewer than 10")
+    large = stats.family({str(i): (BETTER, WORSE) for i in range(26)})["3"]
+    assert text.told(large, "", 4).startswith("not decided, worth a look: +0.0030 (")
+    assert ", adjusted p < 0.001; 10 seeds, too few for a family of 26" in text.told(
+        large
+    )
+    without_end = stats.compare(BETTER[:5], WORSE[:5], of="median")
+    assert "(−∞ to +∞)" in text.told(without_end)
 
 
 def test_a_column_of_differences_and_p_values_stands_on_the_right(displayed):

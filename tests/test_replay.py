@@ -111,7 +111,6 @@ def check(record):
     config = Config(**record["config"])
     settings = json.loads(json.dumps(config.to_dict()))
     assert settings.items() >= record["config"].items()
-    assert record["stand_in"] is False
     assert len(record["fingerprint"]) == 16 and type(record["seed"]) is int
     history = record["history"]
     parts = {"train", "validation"} if config.validation_share else {"train"}

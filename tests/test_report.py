@@ -89,7 +89,7 @@ def environment(profile="full"):
         kind="environment",
         profile=profile,
         device="CPU, one core",
-        data="MNIST from a test",
+        data=["MNIST from a test"],
         versions={"Python": "3.11.7", "torch": "2.15.0"},
     )
 
@@ -446,7 +446,7 @@ def test_one_chapter_alone_links_to_the_other_notebooks(tmp_path):
 
 
 @pytest.mark.parametrize("profile", ["quick", "full"])
-def test_a_banner_marks_stand_in_data(profile):
+def test_a_banner_marks_a_quick_run(profile):
     document = sample(profile)
     assert (QUICK_BANNER in html_page.write(document)) == (profile == "quick")
     assert f"#let quick = {str(profile == 'quick').lower()}" in pdf.source(document)
@@ -458,7 +458,6 @@ def test_the_title_page_says_data_machine_and_versions(rendered):
         assert value.split()[0] in rendered.typst, name
     assert [name for name, _ in rendered.document.environment.facts] == [
         "Data",
-        "Profile",
         "Machine",
         "Versions",
     ]
@@ -644,7 +643,7 @@ def runs(tmp_path, monkeypatch):
     notebook = tmp_path / "01_counting.ipynb"
     count = "import pathlib\nwith open('runs', 'a') as f: f.write('.')\nprint('ran')"
     nbformat.write(new_notebook(cells=[text("# Old"), code(count)]), notebook)
-    return notebook, execute.Executor({}, "a test")
+    return notebook, execute.Executor({})
 
 
 def test_only_changed_code_is_executed_again(runs, capsys):
@@ -666,14 +665,6 @@ def test_only_changed_code_is_executed_again(runs, capsys):
     assert (notebook.parent / "runs").read_text() == ".."
 
 
-def test_what_a_run_rests_on_decides_too(runs):
-    notebook, executor = runs
-    content = nbformat.read(notebook, 4)
-    other = execute.Executor({}, "other data")
-    assert executor._digest(content) == executor._digest(content)
-    assert executor._digest(content) != other._digest(content)
-
-
 def test_a_failing_cell_is_named_with_its_traceback(runs):
     notebook, executor = runs
     cells = [text("# T"), code("1"), code("def divide():\n    return 1 / 0\ndivide()")]
@@ -693,8 +684,10 @@ def test_help_is_there():
 
 
 def test_navigation_is_written_once(tmp_path):
-    nbformat.write(first_notebook(), tmp_path / "01_loops.ipynb")
-    bare = new_notebook(cells=[text("# Gradients")])
+    first, bare = first_notebook(), new_notebook(cells=[text("# Gradients")])
+    first.metadata["report"] = {"data": ["mnist", "varres"], "runs": []}
+    bare.metadata["report"] = {"data": [], "runs": ["mnist"]}
+    nbformat.write(first, tmp_path / "01_loops.ipynb")
     nbformat.write(bare, tmp_path / "02_gradients.ipynb")
     notebooks = sorted(tmp_path.glob("*.ipynb"))
 
@@ -712,9 +705,17 @@ def test_navigation_is_written_once(tmp_path):
     owner_and_name = project.repository().removeprefix("https://github.com")
     place = f"github{owner_and_name}/blob/main/notebooks/02_gradients.ipynb"
     assert f"(https://colab.research.google.com/{place})" in second.cells[0].source
-    assert first.cells[2].source == second.cells[2].source == navigation.setup_cell()
+    assert first.cells[2].source == navigation.setup_cell(["mnist", "varres"])
+    assert 'prepare("mnist", "varres")' in first.cells[2].source
+    assert second.cells[2].source == navigation.setup_cell([])
     assert project.repository() in second.cells[2].source
     assert nbformat.read(notebooks[0], 4).cells[0].id == first.cells[0].id
+
+    for told in ({}, {"data": ["mnist"]}, {"data": ["svhn"], "runs": []}):
+        second.metadata["report"] = told
+        nbformat.write(second, notebooks[1])
+        with pytest.raises(ValueError, match=r"02_gradients\.ipynb must say .*varres"):
+            navigation.update(notebooks, write=True)
 
 
 # --- In a browser ---------------------------------------------------------------------

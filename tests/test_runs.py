@@ -33,7 +33,7 @@ def test_what_was_appended_is_read_and_found(tmp_path):
     for item in (first, second, other):
         assert runs.append(tmp_path, item) == item
     assert runs.read(tmp_path) == [other, first, second]
-    index = runs.Index(tmp_path)
+    index = runs.Index([tmp_path])
     assert index.find(second["config"], 1, second["fingerprint"]) == second
     assert index.find(second["config"], 2, second["fingerprint"]) is None
     assert index.find(second["config"], 1, "0000000000000000") is None
@@ -46,7 +46,7 @@ def test_the_newest_record_counts_and_a_headline_is_found_by_its_name_only(tmp_p
     newest = record(accuracy=0.7)
     for item in (plain, named, newest):
         runs.append(tmp_path, item)
-    index = runs.Index(tmp_path)
+    index = runs.Index([tmp_path])
     identity = plain["config"], 0, plain["fingerprint"]
     assert index.find(*identity) == newest
     assert index.find(*identity, "mnist/plain") == named
@@ -55,7 +55,7 @@ def test_the_newest_record_counts_and_a_headline_is_found_by_its_name_only(tmp_p
 
 def test_a_record_from_before_a_setting_existed_has_its_default(tmp_path):
     runs.append(tmp_path, record())
-    index = runs.Index(tmp_path, defaults={"batch_size": 64, "augment": "none"})
+    index = runs.Index([tmp_path], defaults={"batch_size": 64, "augment": "none"})
     fingerprint = record()["fingerprint"]
     config = record()["config"]
     assert index.find(config | {"augment": "none"}, 0, fingerprint) == record()
@@ -171,11 +171,10 @@ def test_a_headline_of_one_seed_is_named_and_left_out(tmp_path):
 
 
 def test_the_command_prints_headlines_separated_by_tabs(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("REPORT_RUNS", str(tmp_path))
     for name in ("mnist/plain", "mnist/best"):
         for seed, accuracy in enumerate([0.99, 0.992]):
             runs.append(tmp_path, record(seed, name, accuracy))
-    monkeypatch.setattr(sys, "argv", ["runs"])
+    monkeypatch.setattr(sys, "argv", ["runs", "--runs", str(tmp_path)])
     runs.main()
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [line[0] for line in lines] == ["mnist/best", "mnist/plain"]
@@ -270,12 +269,16 @@ def test_what_cannot_be_compared_is_named_with_the_reason(tmp_path):
 
 
 def test_the_command_compares(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("REPORT_RUNS", str(tmp_path / "recorded"))
     for seed in range(2):
         runs.append(tmp_path / "recorded", trained(seed, 0.99))
         runs.append(tmp_path / "reproduced", trained(seed, 0.99))
     monkeypatch.setattr(
-        sys, "argv", ["runs", "--compare", str(tmp_path / "reproduced")]
+        sys,
+        "argv",
+        [
+            *("runs", "--runs", str(tmp_path / "recorded")),
+            *("--compare", str(tmp_path / "reproduced")),
+        ],
     )
     runs.main()
     lines = capsys.readouterr().out.splitlines()
@@ -290,10 +293,12 @@ def test_help_explains_the_columns(monkeypatch, capsys):
     assert all(word in text for word in ("name", "seeds", "mean", "low", "high"))
 
 
-def test_quick_runs_stay_out_of_the_committed_folder(monkeypatch):
+def test_where_runs_are_kept(monkeypatch, tmp_path):
     monkeypatch.delenv("REPORT_RUNS", raising=False)
-    assert runs.folder(stand_in=True) == ROOT / "build" / "runs"
-    assert runs.folder(stand_in=False) == ROOT / "data" / "runs"
+    assert runs.folders() == [ROOT / "data" / "runs", ROOT / "build" / "runs"]
+    for named, folder in (("data/runs", ROOT / "data/runs"), (tmp_path, tmp_path)):
+        monkeypatch.setenv("REPORT_RUNS", str(named))
+        assert runs.folders() == [folder]
 
 
 def test_the_machine_is_described_without_naming_it():

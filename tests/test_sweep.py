@@ -23,7 +23,7 @@ TINY = Config(epochs=1, batch_size=200)
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """Stand-in data, and records in a folder of the test's own."""
+    """Small data, and records in a folder of the test's own."""
     monkeypatch.setenv("REPORT_PROFILE", "quick")
     monkeypatch.setenv("REPORT_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("REPORT_CLUSTER", raising=False)
@@ -70,13 +70,51 @@ def test_records_are_those_of_train(trained):
     assert without_times(record) == without_times(expected)
 
 
-def test_on_stand_in_data_few_seeds_and_epochs_are_trained(trained, capsys):
-    sweeps._say_that_runs_are_short.cache_clear()
+def test_with_small_data_few_seeds_epochs_and_configs_are_trained(trained, capsys):
+    sweeps._say_that_all_is_quick.cache_clear()
     long = replace(TINY, epochs=9)
     records = sweep([long], seeds=range(5))[long]
     assert [record["seed"] for record in records] == [0, 1]
     assert [len(record["history"]["train_loss"]) for record in records] == [2, 2]
     assert "no run has more than 2 epochs" in capsys.readouterr().out
+    many = [replace(TINY, batch_size=size) for size in (200, 300, 400, 500)]
+    other = replace(many[2], network="LabNet", learning_rate=0.5)
+    found = sweep([*many, other], seeds=[0])
+    assert [found[c][0]["config"]["batch_size"] for c in (*many, other)] == [
+        *(200, 300, 400, 200, 400)  # the last two were not trained
+    ]
+
+
+def test_what_is_recorded_is_found_without_images(trained, monkeypatch):
+    first = sweep([TINY], seeds=[0])
+    monkeypatch.setattr(sweeps, "load_data", None)
+    assert sweep([TINY], seeds=[0]) == first
+
+
+def test_new_runs_stay_apart_from_the_committed_ones_unless_asked(
+    trained, tmp_path, monkeypatch
+):
+    """A reader's run is found again, and so is a committed one, with its weights."""
+    monkeypatch.delenv("REPORT_RUNS")
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setattr(runs, "RECORDED", tmp_path / "data" / "runs")
+    sweep([TINY], seeds=[0], headline="mnist/plain")
+    assert not (tmp_path / "data").exists()
+    own = tmp_path / "build" / "runs"
+    assert len(runs.read(own)) == 1
+    monkeypatch.setenv("REPORT_RUNS", "data/runs")
+    other = replace(TINY, batch_size=300)
+    sweep([other], seeds=[0], headline="mnist/plain")
+    assert len(runs.read(runs.RECORDED)) == 1
+    monkeypatch.delenv("REPORT_RUNS")
+    found = {c: sweep([c], [0], headline="mnist/plain")[c][0] for c in (TINY, other)}
+    assert len(trained) == 2
+    weights = [load_model(record)[0].weight for record in found.values()]
+    assert not torch.equal(*weights)
+    for path in own.rglob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(ValueError, match=r"none of data/runs/weights, build/runs"):
+        load_model(found[TINY])
 
 
 def test_a_headline_is_tested_once_and_keeps_its_weights(trained):

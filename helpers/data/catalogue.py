@@ -2,94 +2,99 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from torchvision.datasets import CIFAR10, MNIST
-
-from helpers.data.download import Download, git_blob_is, md5_is
-from helpers.data.formats import read_batches, read_mnist
-from helpers.data.images import read_images
+from helpers.data import embedded, quick
+from helpers.data.download import Download
+from helpers.data.formats import (
+    CIFAR_ARCHIVE,
+    CIFAR_FOLDER,
+    MNIST_FILES,
+    read_batches,
+    read_mnist_folder,
+)
+from helpers.data.images import DIGITS, OBJECTS, read_canvases, read_objects
 from helpers.data.samples import Splits
-from helpers.data.stand_ins import SHAPES, digits_on_canvas, textured_shapes
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file, or a folder that counts if it holds one of `files`, and its reader."""
+
+    read: Callable[[Path], Splits]
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the two sets that a name may stand for: the report's, or the quick one.
+
+    source: what it is, in words. fingerprint: of the only one that is genuine.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    fingerprint: str
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Where to find one data set, how to read it, and what may take its place."""
+    """Where to find one data set, how to read it, and what is quicker to train on.
 
-    title: str
-    classes: tuple[str, ...]
-    places: Mapping[str, Callable[[Path], Splits]]  # each with its reader
-    downloads: tuple[Download, ...]
-    arrives_at: str  # the one of `places` that the downloads fill
-    stand_in: Callable[[], Splits]
-    stand_in_text: str
-    stand_in_classes: tuple[str, ...]
-    fingerprint: str | None = None  # where only one is genuine
+    places: where it may lie, in a folder of data sets, in the order of preference.
+    embedded: what reads the committed files, if it is among them. download: the
+    published file, which is one of the places, if not.
+    """
+
+    full: Variant
+    places: Mapping[str, Place]
+    quick: Variant
+    read_quick: Callable[[], Splits]
+    embedded: Callable[[], Splits] | None = None
+    download: Download | None = None
 
 
-_DIGITS = tuple("0123456789")
-_OBJECTS = (
-    *("airplane", "automobile", "bird", "cat", "deer"),
-    *("dog", "frog", "horse", "ship", "truck"),
+_mnist_files = Place(
+    read_mnist_folder, (*MNIST_FILES, *(f"{name}.gz" for name in MNIST_FILES))
 )
-
-_read_digits = partial(read_images, classes=_DIGITS, mode="L", resolutions=(32, 48, 64))
-_read_objects = partial(read_images, classes=_OBJECTS, mode="RGB", resolutions=(32,))
 
 RECIPES = {
     "mnist": Recipe(
-        title="MNIST",
-        classes=_DIGITS,
-        places={"MNIST/raw": read_mnist},
-        downloads=tuple(
-            Download(
-                f"MNIST/raw/{file_name}",
-                tuple(mirror + file_name for mirror in MNIST.mirrors),
-                md5_is(md5),
-            )
-            for file_name, md5 in MNIST.resources
-        ),
-        arrives_at="MNIST/raw",
-        stand_in=partial(digits_on_canvas, (28,), centred=True),
-        stand_in_text="1,797 handwritten digits of 8x8 px that come with scikit-learn, "
-        "enlarged",
-        stand_in_classes=_DIGITS,
-        fingerprint="a0d41a1ab5ea3073",
+        full=Variant("MNIST", DIGITS, "a0d41a1ab5ea3073"),
+        places=dict.fromkeys(("MNIST/raw", "MNIST", "raw", "."), _mnist_files),
+        embedded=embedded.read_mnist,
+        quick=Variant("a few images of MNIST", DIGITS, "bc339877ec32315d"),
+        read_quick=quick.few_digits,
     ),
     "varres": Recipe(
-        title="variable-resolution MNIST",
-        classes=_DIGITS,
-        places={"mnist-varres.tgz": _read_digits, "mnist-varres": _read_digits},
-        downloads=(
-            Download(
-                "mnist-varres.tgz",
-                ("https://dlvu.github.io/data/mnist-varres.tgz",),
-                git_blob_is("d9b1775678ff3a6ed4fa91f2c3821132a4dbe67b"),
-            ),
+        full=Variant("MNIST in three resolutions", DIGITS, "3a80fe244a2e9c52"),
+        places=dict.fromkeys(
+            ("mnist-varres.tgz", "mnist-varres"), Place(read_canvases)
         ),
-        arrives_at="mnist-varres.tgz",
-        stand_in=partial(digits_on_canvas, (32, 48, 64), centred=False),
-        stand_in_text="1,797 handwritten digits of 8x8 px that come with scikit-learn, "
-        "enlarged and set anywhere on canvases of 32, 48 and 64 px",
-        stand_in_classes=_DIGITS,
+        embedded=embedded.read_varres,
+        quick=Variant(
+            "a few images of MNIST in three resolutions", DIGITS, "e44aa70c22bc11e2"
+        ),
+        read_quick=quick.few_canvases,
     ),
     "cifar10": Recipe(
-        title="CIFAR-10",
-        classes=_OBJECTS,
+        full=Variant("CIFAR-10", OBJECTS, "78565cd27623ed07"),
         places={
-            "cifar10.tgz": _read_objects,
-            "cifar10": _read_objects,
-            CIFAR10.filename: read_batches,
-            CIFAR10.base_folder: read_batches,
+            "cifar10.tgz": Place(read_objects),
+            "cifar10": Place(read_objects),
+            CIFAR_ARCHIVE: Place(read_batches),
+            CIFAR_FOLDER: Place(read_batches),
         },
-        downloads=(
-            Download(CIFAR10.filename, (CIFAR10.url,), md5_is(CIFAR10.tgz_md5)),
+        download=Download(
+            "https://www.cs.toronto.edu/~kriz/",
+            CIFAR_ARCHIVE,
+            "md5:c58f30108f718f92721af3b95e74349a",
         ),
-        arrives_at=CIFAR10.filename,
-        stand_in=textured_shapes,
-        stand_in_text="2,500 generated images of ten textured shapes",
-        stand_in_classes=tuple(SHAPES),
+        quick=Variant(
+            "2,500 generated images of ten textured shapes",
+            tuple(quick.SHAPES),
+            "95cb163e0455a92f",
+        ),
+        read_quick=quick.textured_shapes,
     ),
 }

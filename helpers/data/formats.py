@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision.datasets import CIFAR10
 
 from helpers.data import settings
 from helpers.data.archive import archive_members
@@ -19,13 +18,32 @@ from helpers.data.samples import DataError, Split, Splits, in_canonical_order
 
 # --- MNIST: files of bytes in the idx format ------------------------------------------
 
+MNIST_FILES = (
+    *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+)
 
-def read_mnist(folder: Path) -> Splits:
-    """Read the four files of MNIST, in their published order."""
+
+def read_mnist_folder(folder: Path) -> Splits:
+    """Read the four files of MNIST, plain or as .gz, in their published order."""
+    return mnist_from(*mnist_contents(folder))
+
+
+def mnist_contents(folder: Path) -> list[bytes]:
+    """The contents of the four files, unpacked, in the order of `MNIST_FILES`."""
+    return [_content(folder / name) for name in MNIST_FILES]
+
+
+def mnist_from(*contents: bytes) -> Splits:
+    """MNIST from the contents of its four files."""
+    arrays = [
+        _idx_array(name, content, dimensions)
+        for name, content, dimensions in zip(
+            MNIST_FILES, contents, (3, 1, 3, 1), strict=True
+        )
+    ]
     splits = {}
-    for part, prefix in (("train", "train"), ("test", "t10k")):
-        images = _read_idx(folder / f"{prefix}-images-idx3-ubyte", dimensions=3)
-        labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte", dimensions=1)
+    for part, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
         if images.shape[1:] != (28, 28):
             raise DataError(f"{part} images are {images.shape[1:]} px, not (28, 28)")
         if len(images) != len(labels):
@@ -37,34 +55,53 @@ def read_mnist(folder: Path) -> Splits:
     return splits
 
 
-def _read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """Read a file of unsigned bytes in the idx format, compressed by gzip or not."""
+def idx_length(content: bytes) -> int:
+    """How many bytes the idx file has that `content` begins with.
+
+    Raises DataError where none begins.
+    """
+    if len(content) < 4 or content[:3] != bytes((0, 0, 8)):
+        raise DataError(f"no file in the idx format begins with {content[:4]!r}")
+    return 4 + 4 * content[3] + math.prod(_idx_shape(content, content[3]))
+
+
+def _idx_shape(content: bytes, dimensions: int) -> list[int]:
+    return [int.from_bytes(content[i : i + 4]) for i in range(4, 4 + 4 * dimensions, 4)]
+
+
+def _content(path: Path) -> bytes:
     packed = path.with_name(path.name + ".gz")
     if path.exists():
-        content = path.read_bytes()
-    elif packed.exists():
+        return path.read_bytes()
+    if packed.exists():
         with gzip.open(packed) as file:
-            content = file.read(settings.MOST_FILE_BYTES)
-    else:
-        raise DataError(f"{path.name} or {packed.name} is missing")
+            return file.read(settings.MOST_FILE_BYTES)
+    raise DataError(f"{path.name} or {packed.name} is missing")
+
+
+def _idx_array(name: str, content: bytes, dimensions: int) -> np.ndarray:
+    """The unsigned bytes of a file in the idx format."""
     header_size = 4 + 4 * dimensions
     magic = bytes((0, 0, 8, dimensions))  # 8: unsigned bytes
     if content[:4] != magic:
-        raise DataError(f"{path.name} begins with {content[:4]!r}, not with {magic!r}")
-    shape = [int.from_bytes(content[i : i + 4]) for i in range(4, header_size, 4)]
+        raise DataError(f"{name} begins with {content[:4]!r}, not with {magic!r}")
+    shape = _idx_shape(content, dimensions)
     if len(content) != header_size + math.prod(shape) or 0 in shape:
-        raise DataError(f"{path.name} has {len(content)} bytes, but announces {shape}")
+        raise DataError(f"{name} has {len(content)} bytes, but announces {shape}")
     return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape).copy()
 
 
 # --- CIFAR-10: batches, which are pickles ---------------------------------------------
 
-_BATCH_NAME = re.compile(rf"(?:^|/){CIFAR10.base_folder}/([^/]+)$")
+CIFAR_ARCHIVE, CIFAR_FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
+_BATCH_NAME = re.compile(rf"(?:^|/){CIFAR_FOLDER}/([^/]+)$")
 _MOST_BATCH_BYTES = 2**26  # twice what a real batch has
 
 
 def read_batches(path: Path) -> Splits:
     """Read the official batches from their folder or from their archive."""
+    from torchvision.datasets import CIFAR10  # slow to import
+
     if path.is_dir():
         names = [name for name, _ in CIFAR10.train_list + CIFAR10.test_list]
         contents = {name: (path / name).read_bytes() for name in names}

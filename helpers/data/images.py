@@ -22,6 +22,23 @@ _IMAGE_NAME = re.compile(r"(?:^|/)(train|test)/([^/]+)/(?!\.)[^/]+\.png$")
 _MOST_BYTES = 2**16  # far more than any real image has
 
 
+DIGITS = tuple("0123456789")
+OBJECTS = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
+
+def read_canvases(path: Path) -> Splits:
+    """Read the variable-resolution MNIST: grey digits of 32, 48 and 64 px."""
+    return read_images(path, DIGITS, "L", (32, 48, 64))
+
+
+def read_objects(path: Path) -> Splits:
+    """Read CIFAR-10 as images: coloured, 32 px."""
+    return read_images(path, OBJECTS, "RGB", (32,))
+
+
 def read_images(
     path: Path, classes: tuple[str, ...], mode: str, resolutions: tuple[int, ...]
 ) -> Splits:

@@ -12,6 +12,18 @@ class DataError(ValueError):
     """A data set is there but damaged, or cannot be had at all."""
 
 
+class DataMissing(DataError):
+    """A data set is nowhere to be had.
+
+    title: of the set. why: in a few words, without paths of this machine. remedy: what
+    to do, as a sentence.
+    """
+
+    def __init__(self, title: str, why: str, remedy: str) -> None:
+        super().__init__(f"{title} could not be had ({why}). {remedy}")
+        self.title, self.why, self.remedy = title, why, remedy
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images of one resolution with their labels.
@@ -31,16 +43,16 @@ Splits = dict[str, dict[int, Split]]  # "train" or "test" -> resolution -> Split
 class DataSet:
     """A loaded data set.
 
-    train, test: resolution in pixels -> `Split`. source: where the images come from, in
-    words. stand_in: whether they merely take the place of the real ones. fingerprint:
-    16 hexadecimal digits that depend on the pixels and labels alone, not on the order
-    of the samples nor on how they were packed.
+    train, test: resolution in pixels -> `Split`. source: what it is, in words for a
+    caption. quick: whether this is the small set that REPORT_PROFILE=quick asks for,
+    and not the report's. fingerprint: 16 hexadecimal digits that depend on the pixels
+    and labels alone, not on the order of the samples nor on how they were packed.
     """
 
     name: str
     classes: tuple[str, ...]
     source: str
-    stand_in: bool
+    quick: bool
     fingerprint: str
     train: Mapping[int, Split] = field(repr=False)
     test: Mapping[int, Split] = field(repr=False)
@@ -59,7 +71,8 @@ def fingerprint(splits: Splits) -> str:
 def in_canonical_order(split: Split) -> Split:
     """Sort the samples by their digests, so that any order of them becomes the same."""
     digests = _digests(split)
-    order = torch.tensor(sorted(range(len(digests)), key=digests.__getitem__))
+    positions = sorted(range(len(digests)), key=digests.__getitem__)
+    order = torch.tensor(positions, dtype=torch.int64)
     return Split(split.images[order], split.labels[order])
 
 

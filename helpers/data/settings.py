@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-DATA_FOLDER = Path(__file__).resolve().parents[2] / "data"
+DATA_FOLDER = Path(__file__).resolve().parents[2] / "data"  # placed or downloaded files
+EMBEDDED_FOLDER = DATA_FOLDER  # what is committed with the code
 
 # The real files stay far below, packed and unpacked; a decompression bomb does not.
 MOST_FILE_BYTES = 2**29

@@ -1,4 +1,4 @@
-"""The choice of the source: local files, the official download, or a stand-in."""
+"""The choice of the source: local files, the committed ones, the official download."""
 
 import os
 import tarfile
@@ -9,27 +9,25 @@ from functools import partial
 from pathlib import Path
 
 from helpers.data import settings
-from helpers.data.catalogue import RECIPES, Recipe
+from helpers.data.catalogue import RECIPES, Place, Recipe, Variant
 from helpers.data.download import download
-from helpers.data.samples import DataError, DataSet, Splits, fingerprint
+from helpers.data.formats import MNIST_FILES
+from helpers.data.samples import DataError, DataMissing, DataSet, Splits, fingerprint
+
+MOST_ENTRIES_NAMED = 8
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a data set comes from, and why from there."""
+    """Where a data set comes from; `set` says what it is, `quick` if the small one."""
 
-    source: str
-    reason: str
-    stand_in: bool
+    set: Variant
+    place: str
+    quick: bool
     read: Callable[[], Splits] = field(repr=False)
 
-    @property
-    def profile(self) -> str:
-        """The profile that results: "quick" on a stand-in, "full" on the real data."""
-        return "quick" if self.stand_in else "full"
-
     def __str__(self) -> str:
-        return f"{self.source} ({self.reason})"
+        return f"{self.set.source} ({self.place})"
 
 
 def load(name: str) -> DataSet:
@@ -39,75 +37,109 @@ def load(name: str) -> DataSet:
     digests, so that a seed picks the same samples however the files were packed.
 
     Raises ValueError for an unknown name or profile; DataError when the files are there
-    but damaged, or when REPORT_PROFILE=full and there are none.
+    but damaged; DataMissing, which is one, when there are none and none can be had.
     """
     location = locate(name)
-    recipe = RECIPES[name]
     try:
         splits = location.read()
         found = fingerprint(splits)
-        if not location.stand_in and recipe.fingerprint not in (None, found):
-            raise DataError("its images and labels are not the published ones")
+        _check_genuine(found, location.set)
     except (ValueError, OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise DataError(
-            f"{location.source} cannot be used: {error}. Put a sound copy in its place "
-            "(see data/README.md), or remove it so that the next source is tried."
+            f"{location} cannot be used: {error}. Put a sound copy in its place (see "
+            "data/README.md), or remove it so that the next source is tried."
         ) from error
     return DataSet(
         name=name,
-        classes=recipe.stand_in_classes if location.stand_in else recipe.classes,
-        source=location.source,
-        stand_in=location.stand_in,
+        classes=location.set.classes,
+        source=location.set.source,
+        quick=location.quick,
         fingerprint=found,
         train=splits["train"],
         test=splits["test"],
     )
 
 
+def _check_genuine(found: str, wanted: Variant) -> None:
+    if found != wanted.fingerprint:
+        raise DataError("its images and labels are not the published ones")
+
+
+def variant(name: str) -> Variant:
+    """What `load(name)` will give, without looking for it: source and fingerprint.
+
+    Raises ValueError for an unknown name or profile.
+    """
+    recipe = _recipe(name)
+    return recipe.quick if quick_profile() else recipe.full
+
+
+def quick_profile() -> bool:
+    """Whether REPORT_PROFILE asks for small sets; raises ValueError if misspelt."""
+    profile = os.environ.get("REPORT_PROFILE") or "full"
+    if profile not in ("quick", "full"):
+        raise ValueError(
+            f"REPORT_PROFILE is {profile!r}: use quick or full, or leave it unset"
+        )
+    return profile == "quick"
+
+
 def locate(name: str) -> Location:
     """Find out where `load(name)` takes its images from, without decoding any.
 
-    Without a local copy this downloads the set: only that tells whether it can be had.
-    Raises as `load` does, except for damage inside the files.
+    CIFAR-10 is downloaded where there is no copy: only that tells whether it can be
+    had. Raises as `load` does, except for damage inside the files.
     """
+    recipe = _recipe(name)
+    if quick_profile():
+        place = "REPORT_PROFILE=quick asks for it"
+        return Location(recipe.quick, place, True, recipe.read_quick)
+    found = partial(Location, recipe.full, quick=False)
+    for spoken, folder in _folders().items():
+        for name_of_place, place in recipe.places.items():
+            if _holds(folder / name_of_place, place):
+                where = (
+                    spoken if name_of_place == "." else f"{name_of_place} in {spoken}"
+                )
+                read = partial(place.read, folder / name_of_place)
+                return found(where, read=read)
+    if recipe.embedded:
+        return found("comes with the code", read=recipe.embedded)
+    _fetch(recipe)
+    file = recipe.download.name
+    read = partial(recipe.places[file].read, settings.DATA_FOLDER / file)
+    return found("just downloaded", read=read)
+
+
+def _recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ValueError(
             f"unknown data set {name!r}: choose one of {', '.join(RECIPES)}"
         )
-    recipe = RECIPES[name]
-    profile = os.environ.get("REPORT_PROFILE") or None
-    if profile not in (None, "quick", "full"):
-        raise ValueError(
-            f"REPORT_PROFILE is {profile!r}: use quick or full, or leave it unset"
-        )
-    if profile == "quick":
-        return _stand_in(recipe, "REPORT_PROFILE=quick asks for it")
+    return RECIPES[name]
 
-    folders = _folders()
-    for spoken, folder in folders.items():
-        for place in recipe.places:
-            # A dangling link counts: it is damage, and no reason to look elsewhere.
-            if os.path.lexists(folder / place):
-                return _local(recipe, place, spoken, folder, "a local copy comes first")
+
+def _holds(path: Path, place: Place) -> bool:
+    # A dangling link counts: it is damage, and no reason to look elsewhere.
+    if place.files and path.exists():
+        return any(os.path.lexists(path / file) for file in place.files)
+    return os.path.lexists(path)
+
+
+def _fetch(recipe: Recipe) -> None:
     try:
-        download(recipe.downloads, recipe.arrives_at)
+        download(recipe.download)
     except OSError as error:
         # With strerror it comes from the disk, and its message would hold a local path.
-        failure = error.strerror and f"cannot write to data/ ({error.strerror})"
-        tried = (
-            f"there is no {' or '.join(recipe.places)} in {' or '.join(folders)}, and "
-            f"the download failed: {failure or error}"
-        )
-        if profile == "full":
-            raise DataError(
-                f"REPORT_PROFILE=full needs the real {recipe.title}, but {tried}. To "
-                "place it by hand, put one of those into data/ or into a folder that "
-                "REPORT_DATA names (see data/README.md)."
-            ) from error
-        return _stand_in(recipe, tried)
-    return _local(
-        recipe, recipe.arrives_at, "data/", settings.DATA_FOLDER, "just downloaded"
-    )
+        disk = error.strerror and f"data/ cannot be written: {error.strerror}"
+        address = recipe.download.folder + recipe.download.name
+        raise DataMissing(
+            recipe.full.source,
+            disk or f"no answer from {address}, or not the published file",
+            f"To run with it, put {' or '.join(recipe.places)} into data/ or into the "
+            "folder that REPORT_DATA names (see data/README.md); to try out all code "
+            "without it, set REPORT_PROFILE=quick.",
+        ) from error
 
 
 def _folders() -> dict[str, Path]:
@@ -120,25 +152,27 @@ def _folders() -> dict[str, Path]:
                 f"REPORT_DATA is {named!r}, which is no folder: name the folder that "
                 "holds the data sets, or leave it unset"
             )
+        _check_that_it_is_of_use(named, folder)
         folders = {"the folder REPORT_DATA": folder, **folders}
     return folders
 
 
-def _local(
-    recipe: Recipe, place: str, spoken: str, folder: Path, reason: str
-) -> Location:
-    return Location(
-        source=f"{recipe.title} from {place} in {spoken}",
-        reason=reason,
-        stand_in=False,
-        read=partial(recipe.places[place], folder / place),
-    )
-
-
-def _stand_in(recipe: Recipe, reason: str) -> Location:
-    return Location(
-        source=f"a stand-in for {recipe.title}: {recipe.stand_in_text}",
-        reason=reason,
-        stand_in=True,
-        read=recipe.stand_in,
+def _check_that_it_is_of_use(named: str, folder: Path) -> None:
+    """Raise DataError for a folder that holds none of the sets: it was not meant."""
+    places = {
+        name: p for recipe in RECIPES.values() for name, p in recipe.places.items()
+    }
+    if any(_holds(folder / name, place) for name, place in places.items()):
+        return
+    there = sorted(path.name for path in folder.iterdir())
+    shown = ", ".join(there[:MOST_ENTRIES_NAMED]) or "nothing"
+    if (more := len(there) - MOST_ENTRIES_NAMED) > 0:
+        shown += f" and {more} more"
+    wanted = [name for name, place in places.items() if not place.files]
+    raise DataError(
+        f"REPORT_DATA is {named!r}, in which no data set was found. There is {shown}. "
+        f"Looked for were {', '.join(wanted)}, and the four files of MNIST, "
+        f"{MNIST_FILES[0]} and so on, plain or as .gz, in the folder itself, in MNIST/ "
+        "or in MNIST/raw/. Name the folder that holds one of these, or leave "
+        "REPORT_DATA unset."
     )

@@ -42,17 +42,13 @@ def build(config: Config) -> nn.Module:
 def load_model(record: runs.Record) -> nn.Module:
     """The trained network of a recorded run that kept its weights, on the CPU.
 
-    Raises ValueError for a run that did not.
+    It is laid out for speed, with the channels last, as in training. Raises ValueError
+    for a run that did not.
     """
-    if not record.get("weights"):
-        raise ValueError(
-            f"the run of seed {record['seed']} kept no weights: only runs that count "
-            "for a headline do"
-        )
+    weights = runs.weights_file(record)
     model = build(Config(**record["config"]))
-    folder = runs.folder(record["stand_in"])
-    model.load_state_dict(load_file(folder / "weights" / record["weights"]))
-    return model.eval()
+    model.load_state_dict(load_file(weights))
+    return model.to(memory_format=torch.channels_last).eval()
 
 
 def train(
@@ -228,7 +224,6 @@ class Training:
         record = {
             **self.identity,
             "headline": headline,
-            "stand_in": self.data.stand_in,
             "history": self.history,
             "first_epoch_losses": self.first_epoch_losses,
             "final": {name: _metrics(result) for name, result in results.items()},

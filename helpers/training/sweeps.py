@@ -6,7 +6,8 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from statistics import fmean
 
 import safetensors.torch
@@ -14,15 +15,16 @@ import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm.auto import tqdm
 
-from helpers import runs
+from helpers import data, runs
 from helpers.device import keep_freed_memory, spoken_device
 from helpers.training.batches import load_data
 from helpers.training.config import Config
 from helpers.training.loop import train
 
-# On stand-in data a sweep only shows that everything works, as fast as it can.
+# With small data a sweep only shows that everything works, as fast as it can.
 QUICK_EPOCHS = 2
 QUICK_SEEDS = 2
+QUICK_CONFIGS = 3
 
 Task = tuple[Config, int]  # with its seed
 
@@ -34,8 +36,10 @@ def sweep(
 
     What is recorded is not trained again. The rest is trained on the GPU, or with one
     process per CPU core, or on the Dask cluster that REPORT_CLUSTER=tcp://host:port
-    names, and recorded run by run, so that an interruption costs little. On stand-in
-    data no run has more than QUICK_EPOCHS, and no config more than QUICK_SEEDS.
+    names, and recorded run by run, so that an interruption costs little: in the folder
+    that `runs.folders` says. With REPORT_PROFILE=quick no run has more than
+    QUICK_EPOCHS, no config more than QUICK_SEEDS, and of the configs only the first
+    QUICK_CONFIGS are trained; each of the others gets the records of the most similar.
 
     headline: the name of the result that these runs count for. They are evaluated on
     the test set, and keep their weights for `load_model`. Raises ValueError when there
@@ -47,7 +51,10 @@ def sweep(
             f"the headline {headline!r} came with {len(configs)} configs: a headline "
             "is the result of exactly one"
         )
-    tasks = {config: _tasks(config, seeds) for config in configs}
+    quick = data.quick_profile()
+    trained = _quick(configs) if quick else {config: config for config in configs}
+    seeds = seeds[:QUICK_SEEDS] if quick else seeds
+    tasks = {c: [(trained[c], seed) for seed in seeds] for c in configs}
     wanted = dict.fromkeys(task for group in tasks.values() for task in group)
     found = _recorded(wanted, headline)
     if missing := [task for task in wanted if task not in found]:
@@ -55,31 +62,35 @@ def sweep(
     return {config: [found[task] for task in group] for config, group in tasks.items()}
 
 
-def _tasks(config: Config, seeds: list[int]) -> list[Task]:
-    if load_data(config.data).stand_in:
-        _say_that_runs_are_short()
-        seeds = seeds[:QUICK_SEEDS]
-        config = replace(config, epochs=min(config.epochs, QUICK_EPOCHS))
-    return [(config, seed) for seed in seeds]
+def _quick(configs: list[Config]) -> dict[Config, Config]:
+    """For each config the one that is trained in its place when all must be quick."""
+    _say_that_all_is_quick()
+    short = {c: replace(c, epochs=min(c.epochs, QUICK_EPOCHS)) for c in configs}
+    few = list(dict.fromkeys(short.values()))[:QUICK_CONFIGS]
+    return {c: min(few, key=partial(_differences, one)) for c, one in short.items()}
+
+
+def _differences(one: Config, other: Config) -> int:
+    return sum(getattr(one, f.name) != getattr(other, f.name) for f in fields(Config))
 
 
 @functools.cache
-def _say_that_runs_are_short() -> None:
+def _say_that_all_is_quick() -> None:
     print(
-        f"Stand-in data: no run has more than {QUICK_EPOCHS} epochs, and no "
-        f"configuration more than {QUICK_SEEDS} seeds."
+        f"REPORT_PROFILE=quick: no run has more than {QUICK_EPOCHS} epochs, no "
+        f"configuration more than {QUICK_SEEDS} seeds, and at most {QUICK_CONFIGS} "
+        "configurations of a sweep are trained; the others show the results of the "
+        "most similar of these."
     )
 
 
 def _recorded(wanted: Iterable[Task], headline: str | None) -> dict[Task, runs.Record]:
-    found, indexes = {}, {}
+    """What is recorded of these runs; no image is needed to find it."""
+    index = runs.Index(runs.folders(), defaults=Config().to_dict())
+    found = {}
     for config, seed in wanted:
-        dataset = load_data(config.data)
-        folder = runs.folder(dataset.stand_in)
-        if folder not in indexes:
-            indexes[folder] = runs.Index(folder, defaults=Config().to_dict())
-        identity = (config.to_dict(), seed, dataset.fingerprint)
-        if record := indexes[folder].find(*identity, headline):
+        fingerprint = data.variant(config.data).fingerprint
+        if record := index.find(config.to_dict(), seed, fingerprint, headline):
             found[config, seed] = record
     return found
 
@@ -94,13 +105,14 @@ def _train_all(missing: list[Task], headline: str | None) -> dict[Task, runs.Rec
         )
         for position, task in enumerate(missing)
     ]
+    folder = runs.folders()[-1]
     found, accuracies = {}, []
     with _workers(len(jobs)) as (parallel, where):
         bar = tqdm(parallel(jobs), desc=where, total=len(jobs), unit="run", leave=False)
         for position, record, weights in bar:
-            folder = runs.folder(record["stand_in"])
             if headline:
-                name = f"{headline.replace('/', '-')}-{record['seed']}.safetensors"
+                run = f"{record['seed']}-{_digest(*missing[position])[:8]}"
+                name = f"{headline.replace('/', '-')}-{run}.safetensors"
                 runs.keep_weights(folder, name, weights)
                 record["weights"] = name
             found[missing[position]] = runs.append(folder, record)
@@ -137,8 +149,7 @@ def _train_one(
             f"a worker loads other {config.data} data than this process: set "
             "REPORT_DATA and REPORT_PROFILE alike on all machines, and start anew"
         )
-    identity = json.dumps([config.to_dict(), seed, fingerprint], sort_keys=True)
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    digest = _digest(config, seed)
     checkpoint = runs.ROOT / "build" / "checkpoints" / f"{digest}.safetensors"
     model, record = train(config, seed, headline, checkpoint, progress=False)
     checkpoint.unlink(missing_ok=True)
@@ -146,3 +157,10 @@ def _train_one(
         name: value.cpu().contiguous() for name, value in model.state_dict().items()
     }
     return position, record, safetensors.torch.save(weights)
+
+
+def _digest(config: Config, seed: int) -> str:
+    """A name for one run, on the data that there are."""
+    fingerprint = data.variant(config.data).fingerprint
+    identity = json.dumps([config.to_dict(), seed, fingerprint], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]

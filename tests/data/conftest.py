@@ -1,24 +1,21 @@
 """Fixtures of the tests of helpers.data."""
 
 import pytest
-from data_files import change_recipe, download_from, everything_in
+from data_files import UNREACHABLE, change_recipe, everything_in
 
 from helpers import data
-from helpers.data import download, settings
-from helpers.data.catalogue import RECIPES
+from helpers.data import download, settings, sources
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """An empty data/ folder, no variable set, and downloads that are refused."""
+    """An empty data/ folder, no variable set, no server, and any data set genuine."""
     monkeypatch.delenv("REPORT_DATA", raising=False)
     monkeypatch.delenv("REPORT_PROFILE", raising=False)
     monkeypatch.setattr(settings, "DATA_FOLDER", tmp_path / "data")
-    monkeypatch.setattr(download, "PAUSE_SECONDS", 0)
-    monkeypatch.setattr(download, "STALL_SECONDS", 0.3)
-    for name in RECIPES:
-        download_from(monkeypatch, name, "http://127.0.0.1:9")  # nobody listens there
-    change_recipe(monkeypatch, "mnist", fingerprint=None)
+    monkeypatch.setattr(download, "FURTHER_ATTEMPTS", 0)
+    change_recipe(monkeypatch, "cifar10", download=UNREACHABLE)
+    monkeypatch.setattr(sources, "_check_genuine", lambda found, wanted: None)
     settings.DATA_FOLDER.mkdir()
     return settings.DATA_FOLDER
 

@@ -5,7 +5,6 @@ import io
 import struct
 import tarfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from PIL import Image
 
 from helpers import data
 from helpers.data.catalogue import RECIPES
+from helpers.data.download import Download
 from helpers.data.samples import fingerprint
 
 RAW_FILES = (
@@ -26,20 +26,13 @@ def change_recipe(monkeypatch, name, **changes):
     monkeypatch.setitem(RECIPES, name, recipe)
 
 
-def download_from(monkeypatch, name, *servers, content=None):
-    """Let a data set come from `servers`; files whose `content` is given must match."""
-    downloads = []
-    for download in RECIPES[name].downloads:
-        file_name = Path(download.place).name
-        wanted = content and content[file_name]
-        downloads.append(
-            replace(
-                download,
-                addresses=tuple(f"{server}/{file_name}" for server in servers),
-                is_genuine=lambda path, wanted=wanted: path.read_bytes() == wanted,
-            )
-        )
-    change_recipe(monkeypatch, name, downloads=tuple(downloads))
+def without_embedded(monkeypatch, *names):
+    """Let data sets be nowhere, unless a test puts them somewhere."""
+    for name in names:
+        change_recipe(monkeypatch, name, embedded=None, download=UNREACHABLE)
+
+
+UNREACHABLE = Download("http://127.0.0.1:9/", "cifar-10-python.tar.gz", "md5:0")
 
 
 def png(size, mode="L", seed=0):
@@ -68,7 +61,7 @@ def cifar_files():
     return {
         f"cifar10/{part}/{name}/{i}.png": png(32, "RGB", seed=seed + 10 * label + i)
         for part, seed in (("train", 1000), ("test", 2000))
-        for label, name in enumerate(RECIPES["cifar10"].classes)
+        for label, name in enumerate(RECIPES["cifar10"].full.classes)
         for i in range(3)
     }
 

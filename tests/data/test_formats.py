@@ -64,7 +64,7 @@ def test_damaged_compressed_mnist(home, assert_damaged):
         path.write_bytes(content)
         assert_damaged("mnist")
     path.write_bytes(packed)
-    assert not data.load("mnist").stand_in
+    assert not data.load("mnist").quick
 
 
 # --- The official batches of CIFAR-10 -------------------------------------------------
@@ -83,7 +83,7 @@ def batch(images, labels):
 
 def cifar_batches(monkeypatch):
     """The tiny CIFAR-10 as batches, whose checksums become the published ones."""
-    classes = RECIPES["cifar10"].classes
+    classes = RECIPES["cifar10"].full.classes
     samples = {"train": [], "test": []}
     for name, content in cifar_files().items():
         _, part, class_name, _ = name.split("/")
@@ -124,7 +124,7 @@ def test_batches_equal_the_images(home, monkeypatch, packed):
     else:
         write_tree(home, files)
     batches = data.load("cifar10")
-    assert "cifar-10-" in batches.source
+    assert "cifar-10-" in data.locate("cifar10").place
     assert batches.fingerprint == images.fingerprint
     assert torch.equal(batches.train[32].images, images.train[32].images)
     assert torch.equal(batches.test[32].labels, images.test[32].labels)

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 import time
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from data_files import (
-    change_recipe,
     cifar_files,
     mnist_files,
     refuse_to_decode,
@@ -23,8 +21,7 @@ from data_files import (
 from PIL import Image
 
 from helpers import data
-from helpers.data import images, settings
-from helpers.data.catalogue import RECIPES
+from helpers.data import embedded, images, settings
 
 # --- What load gives ------------------------------------------------------------------
 
@@ -47,7 +44,7 @@ def test_all_sets_have_one_structure(home):
             assert split.labels.dtype == torch.int64
             assert split.labels.shape == split.images.shape[:1]
         assert len(loaded.classes) == 10
-        assert not loaded.stand_in
+        assert not loaded.quick
         assert len(loaded.fingerprint) == 16
         assert len(repr(loaded)) < 500  # no tensor is printed by accident
 
@@ -55,7 +52,7 @@ def test_all_sets_have_one_structure(home):
 def test_a_data_set_is_frozen(home, monkeypatch):
     monkeypatch.setenv("REPORT_PROFILE", "quick")
     with pytest.raises(FrozenInstanceError):
-        data.load("mnist").stand_in = False
+        data.load("mnist").quick = False
 
 
 def test_mnist_keeps_its_order_and_its_pixels(home):
@@ -102,6 +99,7 @@ def test_sources_in_order(home, elsewhere):
     write_tree(elsewhere, varres_files())
     write_archive(elsewhere, "mnist-varres.tgz", varres_files())
     write_archive(home, "mnist-varres.tgz", varres_files())
+    write_archive(elsewhere, "cifar10.tgz", cifar_files())
     seen = []
     for source in (
         *(elsewhere / "mnist-varres.tgz", elsewhere / "mnist-varres"),
@@ -110,16 +108,25 @@ def test_sources_in_order(home, elsewhere):
         seen.append(str(data.locate("varres")))
         if source.exists():
             source.rename(source.with_name(f"former-{source.name}"))
-    assert seen[0].startswith(
-        "variable-resolution MNIST from mnist-varres.tgz in the folder REPORT_DATA ("
-    )
-    assert " from mnist-varres in the folder REPORT_DATA (" in seen[1]
-    assert " from mnist-varres.tgz in data/ (" in seen[2]
-    assert seen[3].startswith("a stand-in for variable-resolution MNIST: ")
-    assert "no mnist-varres.tgz or mnist-varres in the folder REPORT_DATA" in seen[3]
-    assert "http://127.0.0.1:9/mnist-varres.tgz" in seen[3]
-    for sentence in seen:  # they reach the report, where local paths must not
-        assert str(home.parent) not in sentence
+    assert seen == [
+        "MNIST in three resolutions (mnist-varres.tgz in the folder REPORT_DATA)",
+        "MNIST in three resolutions (mnist-varres in the folder REPORT_DATA)",
+        "MNIST in three resolutions (mnist-varres.tgz in data/)",
+        "MNIST in three resolutions (comes with the code)",
+    ]
+
+
+@pytest.mark.parametrize("place", ["MNIST/raw", "MNIST", "raw", "."])
+@pytest.mark.parametrize("packed", [False, True])
+def test_mnist_in_every_folder(home, elsewhere, place, packed):
+    files = {
+        f"{place}/{name}{'.gz' * packed}": gzip.compress(content) if packed else content
+        for name, content in mnist_files().items()
+    }
+    write_tree(elsewhere, files)
+    where = "the folder REPORT_DATA" if place == "." else f"{place} in the folder"
+    assert data.locate("mnist").place.startswith(where)
+    assert len(data.load("mnist").train[28].labels) == 30
 
 
 @pytest.mark.parametrize("name", ["mnist", "varres", "cifar10"])
@@ -167,7 +174,7 @@ def test_a_home_directory_in_report_data(home, monkeypatch, elsewhere):
     monkeypatch.setenv("HOME", str(elsewhere.parent))
     monkeypatch.setenv("REPORT_DATA", "~/elsewhere")
     write_mnist(elsewhere)
-    assert "REPORT_DATA" in data.load("mnist").source
+    assert "REPORT_DATA" in data.locate("mnist").place
 
 
 def test_report_data_must_be_a_folder(home, monkeypatch, tmp_path):
@@ -176,36 +183,58 @@ def test_report_data_must_be_a_folder(home, monkeypatch, tmp_path):
         data.locate("mnist")
 
 
-def test_quick_forces_the_stand_in(home, monkeypatch):
+@pytest.mark.parametrize(
+    "found",
+    [
+        ["data"],  # one folder off
+        ["mnist", "CIFAR10.tgz"],  # other capitals
+        ["train-images.idx3-ubyte", "t10k-labels.idx1-ubyte"],  # the names on Kaggle
+        [],
+    ],
+)
+def test_report_data_without_any_data_set_says_what_is_there(home, elsewhere, found):
+    for name in found:
+        (elsewhere / name).mkdir()
+    (elsewhere / "data").mkdir(exist_ok=True)
+    write_mnist(elsewhere / "data")
+    for name in data.NAMES:
+        with pytest.raises(data.DataError) as caught:
+            data.locate(name)
+        message = str(caught.value)
+        for word in (*found, "train-images-idx3-ubyte", "MNIST/raw", "cifar10.tgz"):
+            assert word in message
+
+
+def test_report_data_may_hold_one_set_alone(home, elsewhere):
+    write_archive(elsewhere, "cifar10.tgz", cifar_files())
+    assert data.locate("mnist").place == "comes with the code"
+
+
+def test_quick_takes_small_sets(home, monkeypatch):
     write_mnist(home)
     monkeypatch.setenv("REPORT_PROFILE", "quick")
     location = data.locate("mnist")
-    assert location.stand_in and location.profile == "quick"
-    assert location.reason == "REPORT_PROFILE=quick asks for it"
-    assert data.load("mnist").stand_in
+    assert location.quick
+    assert str(location) == "a few images of MNIST (REPORT_PROFILE=quick asks for it)"
+    assert data.load("mnist").quick
 
 
-def test_full_forbids_the_stand_in(home, elsewhere, monkeypatch):
-    monkeypatch.setenv("REPORT_PROFILE", "full")
-    with pytest.raises(data.DataError) as caught:
+def test_what_a_set_will_be_is_known_without_a_file(home, monkeypatch):
+    assert data.variant("cifar10").fingerprint == "78565cd27623ed07"
+    monkeypatch.setenv("REPORT_PROFILE", "quick")
+    assert data.variant("cifar10").fingerprint == data.load("cifar10").fingerprint
+    with pytest.raises(ValueError, match=r"'svhn'.*mnist, varres, cifar10"):
+        data.variant("svhn")
+
+
+def test_without_any_copy_it_is_said_what_to_do(home, elsewhere):
+    write_mnist(elsewhere)
+    with pytest.raises(data.DataMissing) as caught:
         data.load("cifar10")
-    message = str(caught.value)
-    for tried in (
-        *("cifar10.tgz", "cifar-10-batches-py", "the folder REPORT_DATA", "data/"),
-        *("http://127.0.0.1:9/cifar-10-python.tar.gz", "refused", "by hand"),
-    ):
-        assert tried in message
+    for tried in ("cifar10.tgz", "cifar-10-batches-py", "REPORT_DATA", "data/"):
+        assert tried in str(caught.value)
     write_archive(elsewhere, "cifar10.tgz", cifar_files())
-    assert data.locate("cifar10").profile == "full"
-    assert not data.load("cifar10").stand_in
-
-
-def test_unset_profile_takes_the_best_and_says_why(home):
-    assert "download failed" in data.locate("mnist").reason
-    write_mnist(home)
-    location = data.locate("mnist")
-    assert location.profile == "full"
-    assert str(location) == "MNIST from MNIST/raw in data/ (a local copy comes first)"
+    assert not data.load("cifar10").quick
 
 
 def test_unknown_profile(home, monkeypatch):
@@ -216,7 +245,7 @@ def test_unknown_profile(home, monkeypatch):
 
 def test_locate_does_not_look_inside(home):
     (home / "cifar10.tgz").write_bytes(b"damaged")
-    assert not data.locate("cifar10").stand_in
+    assert not data.locate("cifar10").quick
     with pytest.raises(data.DataError):
         data.load("cifar10")
 
@@ -224,14 +253,17 @@ def test_locate_does_not_look_inside(home):
 # --- Damage ---------------------------------------------------------------------------
 
 
-def test_mnist_must_be_the_published_one(home, monkeypatch, assert_damaged):
-    write_mnist(home)
-    change_recipe(monkeypatch, "mnist", fingerprint=data.load("mnist").fingerprint)
-    content = bytearray(mnist_files()["t10k-images-idx3-ubyte"])
-    data.load("mnist")
-    content[5000] ^= 1
-    write_mnist(home, t10k_images_idx3_ubyte=bytes(content))
-    assert_damaged("mnist", "not the published ones")
+@pytest.mark.parametrize("name", data.NAMES)
+def test_only_the_published_images_are_taken(home, name, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.delenv("REPORT_PROFILE", raising=False)
+    folder = home.parent / "others"
+    write_mnist(folder)
+    write_archive(folder, "mnist-varres.tgz", varres_files())
+    write_archive(folder, "cifar10.tgz", cifar_files())
+    monkeypatch.setenv("REPORT_DATA", str(folder))
+    with pytest.raises(data.DataError, match="not the published ones"):
+        data.load(name)
 
 
 @pytest.mark.parametrize("place", ["mnist-varres.tgz", "mnist-varres"])
@@ -242,7 +274,7 @@ def test_a_dangling_link_is_damage(home, place):
 
 
 def test_damage_never_falls_back(home, elsewhere, assert_damaged):
-    """Neither to the sound copy in data/ nor to the stand-in."""
+    """Neither to the sound copy in data/ nor to the committed one."""
     write_archive(home, "mnist-varres.tgz", varres_files())
     (elsewhere / "mnist-varres.tgz").write_bytes(b"damaged")
     assert_damaged("varres", "mnist-varres.tgz in the folder REPORT_DATA")
@@ -251,13 +283,15 @@ def test_damage_never_falls_back(home, elsewhere, assert_damaged):
 # --- The real data sets ---------------------------------------------------------------
 
 
-def real(name, monkeypatch):
-    """Load a real data set from REPORT_DATA, with the project's own cache, or skip."""
+def real(name, monkeypatch, placed=False):
+    """Load a real data set; `placed`: from the folder REPORT_DATA."""
     monkeypatch.delenv("REPORT_PROFILE", raising=False)
-    folder = os.environ.get("REPORT_DATA")
-    places = RECIPES[name].places
-    if not folder or not any((Path(folder) / place).exists() for place in places):
-        pytest.skip(f"REPORT_DATA names no folder with the real {name}")
+    try:
+        location = data.locate(name)
+    except data.DataMissing as error:
+        pytest.skip(f"real data missing: {error}")
+    if placed and location.place == "comes with the code":
+        pytest.skip(f"real data missing: REPORT_DATA names no folder with {name}")
     return data.load(name)
 
 
@@ -267,7 +301,6 @@ def test_real_mnist(monkeypatch):
     assert loaded.test[28].images.shape == (10000, 1, 28, 28)
     assert loaded.train[28].labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert loaded.fingerprint == "a0d41a1ab5ea3073"
-    assert not loaded.stand_in
 
 
 def test_real_varres(monkeypatch):
@@ -284,7 +317,6 @@ def test_real_varres(monkeypatch):
         48: (3381, 1, 48, 48),
         64: (3350, 1, 64, 64),
     }
-    assert not loaded.stand_in
 
 
 def test_real_cifar10(monkeypatch):
@@ -293,12 +325,22 @@ def test_real_cifar10(monkeypatch):
     assert loaded.test[32].images.shape == (10000, 3, 32, 32)
     assert loaded.train[32].labels.bincount().tolist() == [5000] * 10
     assert loaded.test[32].labels.bincount().tolist() == [1000] * 10
-    assert not loaded.stand_in
+
+
+def test_the_rebuilt_canvases_are_those_of_the_archive(monkeypatch):
+    """All 70,000 images, each bit, in the same order."""
+    archive = real("varres", monkeypatch, placed=True)
+    rebuilt = embedded.read_varres()
+    for part, splits in rebuilt.items():
+        for side, split in splits.items():
+            published = getattr(archive, part)[side]
+            assert torch.equal(split.images, published.images)
+            assert torch.equal(split.labels, published.labels)
 
 
 def test_a_second_load_takes_about_a_second(monkeypatch):
-    real("varres", monkeypatch)
+    real("varres", monkeypatch, placed=True)
     monkeypatch.setattr(images, "_decode", refuse_to_decode)
     start = time.monotonic()
-    real("varres", monkeypatch)
+    real("varres", monkeypatch, placed=True)
     assert time.monotonic() - start < 5

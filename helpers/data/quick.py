@@ -1,45 +1,32 @@
-"""Small stand-ins for the data sets, the same every time, that need no file."""
+"""Small sets, the same every time, on which everything runs in seconds."""
 
 import numpy as np
 import torch
-from PIL import Image
 
+from helpers.data import embedded
 from helpers.data.samples import Split, Splits, in_canonical_order
 
 
-def digits_on_canvas(sizes: tuple[int, ...], centred: bool) -> Splits:
-    """scikit-learn's digits, enlarged from 8 to 20 px, shared out among canvases.
+def few_digits() -> Splits:
+    """Every 50th training image of MNIST, every 25th test image."""
+    return _few(embedded.read_mnist(), train=50, test=25)
 
-    They stand in the middle, as in MNIST, or anywhere, as in its variable-resolution
-    version.
-    """
-    # Slow to import, and rarely needed.
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
 
-    small = load_digits()
-    digits = np.stack(
-        [
-            Image.fromarray(np.uint8(digit * 255 / 16)).resize((20, 20), Image.BICUBIC)
-            for digit in small.images
-        ]
-    )
-    train, test = train_test_split(
-        np.arange(len(digits)), test_size=0.2, stratify=small.target, random_state=0
-    )
-    generator = np.random.default_rng(0)
-    splits = {"train": {}, "test": {}}
-    for part, chosen in (("train", train), ("test", test)):
-        for size, rows in zip(sizes, np.array_split(chosen, len(sizes)), strict=True):
-            room = size - 20
-            low, high = (room // 2, room // 2) if centred else (0, room)
-            corners = generator.integers(low, high, (len(rows), 2), endpoint=True)
-            images = np.zeros((len(rows), 1, size, size), np.uint8)
-            for image, row, (top, left) in zip(images, rows, corners, strict=True):
-                image[0, top : top + 20, left : left + 20] = digits[row]
-            labels = torch.from_numpy(small.target[rows])
-            splits[part][size] = Split(torch.from_numpy(images), labels)
-    return splits
+def few_canvases() -> Splits:
+    """Of each resolution every 150th training image, every 50th test image."""
+    return _few(embedded.read_varres(), train=150, test=50)
+
+
+def _few(splits: Splits, **steps: int) -> Splits:
+    return {
+        part: {
+            resolution: Split(
+                split.images[:: steps[part]].clone(), split.labels[:: steps[part]]
+            )
+            for resolution, split in by_resolution.items()
+        }
+        for part, by_resolution in splits.items()
+    }
 
 
 # Whether a point belongs to a shape; u and v run from -1 to 1, r is u^2 + v^2.
@@ -60,6 +47,7 @@ SHAPES = {
 
 
 def textured_shapes() -> Splits:
+    """Generated images that take the place of CIFAR-10."""
     generator = np.random.default_rng(0)
     return {
         "train": {32: in_canonical_order(_draw_shapes(200, generator))},

@@ -1,0 +1,110 @@
+"""Recorded timings: what a chapter says on speed, with machine, versions and day.
+
+A measurement wants a machine that does nothing else, and minutes. So it is made once
+and kept as `<name>.json`, from which the chapters read. Those of the report stand in
+data/bench/; a reader's own land in build/bench/, see `folders`. A record holds
+
+    settings            what was measured; with other settings a record does not fit
+    values              one for each round, so that every reader can take its intervals
+    date                the day, as 2026-11-25
+    machine, versions   where, as in `helpers.runs`
+
+`python -m helpers.bench.ways` and `python -m helpers.bench.pipelines` measure anew.
+"""
+
+import datetime
+import json
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from helpers import runs
+
+RECORDED = runs.ROOT / "data" / "bench"  # what the report rests on
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was measured, when and where; `values` as JSON knows them."""
+
+    settings: Any
+    values: Any
+    date: str
+    machine: dict[str, Any]
+    versions: dict[str, str]
+
+    def __str__(self) -> str:
+        """Machine, version of torch and day, to be set into a sentence."""
+        day = datetime.date.fromisoformat(self.date)
+        return (
+            f"{self.machine['processor']} ({self.machine['cores']} cores, "
+            f"{self.machine['vector_instructions']}, torch {self.versions['torch']}), "
+            f"{day.day} {day:%B %Y}"
+        )
+
+
+def folders() -> list[Path]:
+    """Where records are looked for, in this order; new ones go to the last folder.
+
+    They are data/bench/, which is committed, and build/bench/. The environment variable
+    REPORT_BENCH names one folder instead, below the project's if it is relative:
+    REPORT_BENCH=data/bench replaces the report's own records, REPORT_BENCH=build/bench
+    shows a reader's in the chapters.
+    """
+    if named := os.environ.get("REPORT_BENCH"):
+        return [runs.ROOT / Path(named).expanduser()]
+    return [RECORDED, runs.ROOT / "build" / "bench"]
+
+
+def recorded(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
+    """Return the record of this name, or measure when none was made with `settings`."""
+    for folder in folders():
+        found = _read(folder / f"{name}.json")
+        if found and found.settings == _as_json(settings):
+            return found
+    print(f"No recorded timings of {name} fit: they are measured now.", flush=True)
+    return renew(name, settings, measure)
+
+
+def renew(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
+    """Measure and write a record, say where, and return it."""
+    values = measure()
+    record = Record(
+        settings=_as_json(settings),
+        values=_as_json(values),
+        date=datetime.date.today().isoformat(),
+        **runs.machine(),
+    )
+    path = folders()[-1] / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A reader of the file meets the old or the new one, never half of it.
+    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    facts = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in asdict(record).items()]
+    draft.write_text("{\n" + ",\n".join(facts) + "\n}\n", "utf-8")
+    os.replace(draft, path)
+    inside = path.is_relative_to(runs.ROOT)
+    print(f"Written to {path.relative_to(runs.ROOT) if inside else path}.", flush=True)
+    return record
+
+
+def _read(path: Path) -> Record | None:
+    """The record in a file; without the file, or with a damaged one, None."""
+    if not path.exists():
+        return None
+    try:
+        return Record(**json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        warnings.warn(
+            f"{path.name} is damaged and not used ({error}): remove it, or measure "
+            "anew by `make bench`",
+            stacklevel=3,
+        )
+        return None
+
+
+def _as_json(value: Any) -> Any:
+    """`value` as it comes back from a file: tuples as lists, keys as text."""
+    return json.loads(json.dumps(value))

@@ -1,0 +1,216 @@
+"""The timings of chapter 1: the ways to compute a convolution, and F.conv2d.
+
+`python -m helpers.bench.ways` measures anew, as `helpers.cost` does it, writes the
+record and prints the tables.
+"""
+
+import argparse
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from helpers import algorithms, bench, cost
+
+NAME = "ways"
+GROWING = ("unfold", "im2row", "FFT")
+GROWTHS = {
+    "size": (16, 32, 64, 128),
+    "channels": (8, 16, 32, 64),
+    "kernel_size": (3, 5, 9, 15),
+}
+ROUNDS = 15
+FEWER_ROUNDS = 9  # for what is not compared way by way
+
+
+@dataclass(frozen=True)
+class Study:
+    """What chapter 1 rests on; `where` says on which machine and day, in words.
+
+    machines: the speeds of one thread, one machine per round. timings: all ways on
+    `cost.CASES`; with_operator: the same of im2row, with products by the operator @.
+    growths: one for each of GROWTHS. large_kernels: the FFT on `cost.LARGE_KERNELS`.
+    """
+
+    machines: list[cost.Machine]
+    timings: list[cost.Timing]
+    with_operator: list[cost.Timing]
+    growths: list[cost.Growth]
+    large_kernels: list[cost.Timing]
+    where: str = ""
+
+
+def recorded() -> Study:
+    """Return what was recorded, or measure it, which takes two minutes."""
+    return _study(bench.recorded(NAME, _settings(), measure))
+
+
+def measure(rounds: int = ROUNDS) -> dict[str, Any]:
+    """Measure the fields of a `Study`, as JSON can hold them."""
+    fewer = min(rounds, FEWER_ROUNDS)
+    with _products_by_operator():
+        with_operator = cost.measure(cost.CASES, ("im2row",), fewer)
+    growths = [
+        cost.growth(parameter, values, GROWING, rounds=fewer)
+        for parameter, values in GROWTHS.items()
+    ]
+    measured = Study(
+        machines=cost.measure_machine(rounds),
+        timings=cost.measure(cost.CASES, cost.MEASURED, rounds),
+        with_operator=with_operator,
+        growths=growths,
+        large_kernels=cost.measure(cost.LARGE_KERNELS, ("FFT",), fewer),
+    )
+    facts = asdict(measured)
+    del facts["where"]
+    return facts
+
+
+@contextmanager
+def _products_by_operator() -> Iterator[None]:
+    """Let `algorithms.product` do without the library of `F.conv2d`."""
+    before = algorithms.HAS_ONEDNN
+    algorithms.HAS_ONEDNN = False
+    try:
+        yield
+    finally:
+        algorithms.HAS_ONEDNN = before
+
+
+def _settings() -> dict[str, Any]:
+    """What is measured: the record of something else does not fit."""
+    return {
+        "cases": [asdict(case) for case in cost.CASES],
+        "ways": cost.MEASURED,
+        "growing": GROWING,
+        "growths": GROWTHS,
+        "growth base": asdict(cost.GROWTH_BASE),
+        "large kernels": [asdict(case) for case in cost.LARGE_KERNELS],
+    }
+
+
+def _study(record: bench.Record) -> Study:
+    values = record.values
+    return Study(
+        machines=[cost.Machine(**facts) for facts in values["machines"]],
+        timings=_timings(values["timings"]),
+        with_operator=_timings(values["with_operator"]),
+        growths=[_growth(facts) for facts in values["growths"]],
+        large_kernels=_timings(values["large_kernels"]),
+        where=str(record),
+    )
+
+
+def _timings(items: Iterable[Mapping[str, Any]]) -> list[cost.Timing]:
+    return [
+        cost.Timing(
+            cost.Case(**facts["case"]),
+            facts["way"],
+            tuple(facts["forward"]),
+            tuple(facts["both"]),
+        )
+        for facts in items
+    ]
+
+
+def _growth(facts: Mapping[str, Any]) -> cost.Growth:
+    seconds = {
+        way: tuple(tuple(rounds) for rounds in taken)
+        for way, taken in facts["seconds"].items()
+    }
+    return cost.Growth(facts["parameter"], tuple(facts["values"]), seconds)
+
+
+# --- Command line ---------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, record, and print both tables: realistic shapes, and large kernels."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.bench.ways",
+        description="Time the ways to compute a convolution against F.conv2d: forward "
+        "and forward + backward, float32, one thread, side by side in every round.",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=ROUNDS,
+        help=f"rounds per shape (default: {ROUNDS})",
+    )
+    rounds = parser.parse_args(arguments).rounds
+    if rounds < 1:
+        parser.error(f"--rounds is {rounds}: give at least 1")
+    study = _study(bench.renew(NAME, _settings(), lambda: measure(rounds)))
+    print(f"Measured on {study.where}")
+    print("Time as a multiple of F.conv2d's: forward / forward + backward")
+    print(shapes_table(study.timings))
+    print()
+    print("Large kernels, forward / forward + backward")
+    print(kernels_table(study.large_kernels))
+
+
+def shapes_table(timings: Sequence[cost.Timing]) -> str:
+    """Return the ratios of all ways by case, the best ones, and their medians."""
+    compared = cost.ratios(timings)
+    by_cell = {(ratio.case, ratio.way): ratio for ratio in compared}
+    ways = list(dict.fromkeys(ratio.way for ratio in compared))
+    forward, both = cost.best(compared, "forward"), cost.best(compared, "both")
+    rows = [["shape", "F.conv2d, ms", *ways, "best"]]
+    for case in forward:
+        cells = [by_cell.get((case, way)) for way in ways]
+        rows.append(
+            [
+                case.label,
+                _milliseconds(*cost.fastest_reference(timings, case)),
+                *("-" if cell is None else _medians(cell, cell) for cell in cells),
+                _medians(forward[case], both[case]),
+            ]
+        )
+    medians = _two(
+        *(cost.median_of_best(compared, which) for which in ("forward", "both"))
+    )
+    rows.append(["median", *[""] * (len(ways) + 1), medians])
+    return _aligned(rows)
+
+
+def kernels_table(timings: Sequence[cost.Timing]) -> str:
+    """Return milliseconds of F.conv2d and of the FFT by case, and their ratio."""
+    rows = [["shape", "F.conv2d, ms", "FFT, ms", "FFT / F.conv2d"]]
+    ours = [timing for timing in timings if timing.way == "FFT"]
+    for timing, ratio in zip(ours, cost.ratios(timings), strict=True):
+        rows.append(
+            [
+                timing.case.label,
+                _milliseconds(*cost.fastest_reference(timings, timing.case)),
+                _milliseconds(timing.forward, timing.both),
+                _medians(ratio, ratio),
+            ]
+        )
+    return _aligned(rows)
+
+
+def _milliseconds(forward: Sequence[float], both: Sequence[float]) -> str:
+    return _two(1000 * statistics.median(forward), 1000 * statistics.median(both))
+
+
+def _medians(forward: cost.Ratio, both: cost.Ratio) -> str:
+    return _two(forward.forward.median, both.both.median)
+
+
+def _two(forward: float, both: float) -> str:
+    return f"{forward:.2f} / {both:.2f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        [row[0].ljust(widths[0])]
+        + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        for row in rows
+    )
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+if __name__ == "__main__":
+    main()

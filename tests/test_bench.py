@@ -1,0 +1,193 @@
+"""Recorded timings: which record is read, where a new one lands, what it holds."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from helpers import algorithms, bench, cost, runs
+from helpers.bench import pipelines, ways
+from helpers.cost import Case
+from helpers.data import Split
+
+SMALL = (Case(2, 3, 12, 3, 4), Case(2, 17, 10, 3, 4))
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    """A project without any record."""
+    monkeypatch.delenv("REPORT_BENCH", raising=False)
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setattr(bench, "RECORDED", tmp_path / "data" / "bench")
+    return tmp_path
+
+
+class Clock:
+    """Something to measure that tells how often it was asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self):
+        self.asked += 1
+        return {"seconds": (0.5, 0.25 * self.asked)}
+
+
+# --- The record -----------------------------------------------------------------------
+
+
+def test_without_a_record_one_is_measured_beside_the_committed_ones(root, capsys):
+    clock = Clock()
+    found = bench.recorded("clock", {"sizes": (1, 2)}, clock)
+    assert found.values == {"seconds": [0.5, 0.25]}
+    assert bench.recorded("clock", {"sizes": (1, 2)}, clock) == found
+    assert clock.asked == 1
+    assert [path.relative_to(root).as_posix() for path in root.rglob("*.json")] == [
+        "build/bench/clock.json"
+    ]
+    printed = capsys.readouterr().out
+    assert "No recorded timings of clock fit" in printed
+    assert "Written to build/bench/clock.json" in printed
+
+
+def test_the_committed_record_comes_first_and_is_never_written_unasked(
+    root, monkeypatch
+):
+    clock = Clock()
+    monkeypatch.setenv("REPORT_BENCH", "data/bench")
+    committed = bench.renew("clock", 1, clock)
+    monkeypatch.delenv("REPORT_BENCH")
+    mine = bench.renew("clock", 1, clock)
+    assert bench.recorded("clock", 1, clock) == committed != mine
+    monkeypatch.setenv("REPORT_BENCH", "build/bench")
+    assert bench.recorded("clock", 1, clock) == mine
+    assert clock.asked == 2
+    assert (root / "data/bench/clock.json").exists()
+
+
+def test_a_record_of_something_else_does_not_fit():
+    clock = Clock()
+    bench.renew("clock", {"sizes": (1, 2)}, clock)
+    bench.recorded("clock", {"sizes": (1, 3)}, clock)
+    assert clock.asked == 2
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"values": 1, "x": 2}', "{"])
+def test_a_damaged_record_is_named_and_measured_anew(root, content):
+    clock = Clock()
+    bench.renew("clock", 1, clock)
+    (root / "build/bench/clock.json").write_text(content)
+    with pytest.warns(UserWarning, match=r"clock\.json is damaged and not used"):
+        found = bench.recorded("clock", 1, clock)
+    assert clock.asked == 2 and bench.recorded("clock", 1, clock) == found
+
+
+def test_a_record_says_machine_version_and_day():
+    found = bench.renew("clock", 1, Clock())
+    found = replace(found, date="2026-03-07")
+    assert str(found).endswith(", 7 March 2026")
+    for fact in (found.machine["processor"], f"torch {torch.__version__}", "cores"):
+        assert fact in str(found)
+
+
+# --- The ways to compute a convolution ------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(cost, "CASES", SMALL)
+    monkeypatch.setattr(cost, "LARGE_KERNELS", (Case(1, 2, 16, 5, 2, padding=2),))
+    monkeypatch.setattr(cost, "GROWTH_BASE", Case(1, 2, 8, 3, 2))
+    few = {"size": (6, 12), "channels": (1, 2), "kernel_size": (3, 5)}
+    monkeypatch.setattr(ways, "GROWTHS", few)
+
+
+def test_the_command_records_and_prints_both_tables(small, capsys):
+    ways.main(["--rounds", "2"])
+    printed = capsys.readouterr().out
+    for expected in [*(case.label for case in SMALL), "1x2x16 k5>2", "median"]:
+        assert expected in printed
+    for expected in (*cost.MEASURED, "Written to build/bench/ways.json"):
+        assert expected in printed
+
+
+def test_a_study_survives_its_file(small, monkeypatch):
+    measured, measure = [], ways.measure
+    monkeypatch.setattr(
+        ways, "measure", lambda: measured.append(measure(rounds=2)) or measured[0]
+    )
+    first, second = ways.recorded(), ways.recorded()
+    assert first == second and len(measured) == 1
+    assert {timing.case for timing in first.timings} == set(SMALL)
+    assert {timing.way for timing in first.with_operator} == {
+        *cost.REFERENCES,
+        "im2row",
+    }
+    assert [growth.parameter for growth in first.growths] == list(ways.GROWTHS)
+    assert all(len(timing.forward) == 2 for timing in first.timings)
+    assert [machine.bytes_per_second for machine in first.machines] == [
+        machine["bytes_per_second"] for machine in measured[0]["machines"]
+    ]
+    assert str(torch.__version__) in first.where
+
+
+def test_the_operator_is_used_for_its_own_part_only(small, monkeypatch):
+    seen = []
+
+    def spy(cases, measured, rounds):
+        seen.append((measured, algorithms.HAS_ONEDNN))
+        return []
+
+    monkeypatch.setattr(algorithms, "HAS_ONEDNN", True)
+    monkeypatch.setattr(cost, "measure", spy)
+    ways.measure(rounds=1)
+    assert seen == [(("im2row",), False), (cost.MEASURED, True), (("FFT",), True)]
+
+
+@pytest.mark.parametrize("command", [ways, pipelines])
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["--rounds", "0"], 2), (["--help"], 0)]
+)
+def test_the_commands_explain_themselves(command, arguments, status, capsys):
+    with pytest.raises(SystemExit) as exit:
+        command.main(arguments)
+    assert exit.value.code == status
+    assert "--rounds" in "".join(capsys.readouterr())
+
+
+# --- Augmentation, one by one and in batches ------------------------------------------
+
+
+def split(images):
+    random = torch.Generator().manual_seed(0)
+    shape = (images, 1, 28, 28)
+    pixels = torch.randint(256, shape, generator=random, dtype=torch.uint8)
+    return Split(pixels, torch.arange(images) % 10)
+
+
+def test_pipelines_yield_how_many_images_they_have_changed(monkeypatch):
+    assert next(pipelines.one_by_one(split(70), pipelines.ONE_BY_ONE, workers=0)) == 70
+    changed, augment = [], pipelines.augment
+
+    def spy(images, steps, generator):
+        changed.append(augment(images, steps, generator))
+        return changed[-1]
+
+    monkeypatch.setattr(pipelines, "augment", spy)
+    pipeline = pipelines.all_at_once(split(6).images, pipelines.STEPS, batches=3)
+    assert next(pipeline) == 18 == sum(map(len, changed))
+    assert not torch.equal(changed[0], changed[1])
+
+
+def test_all_pipelines_take_turns_and_are_recorded(root):
+    state = torch.random.get_rng_state()
+    few = split(1024)
+    rates = pipelines.measure(few, rounds=1)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert [len(values) for values in rates.values()] == [1] * 4
+    assert min(rates["batches of 64"]) > 0
+    bench.renew(pipelines.NAME, pipelines.STEPS, lambda: rates)
+    assert pipelines.recorded(few).values == rates
+    written = json.loads((root / "build/bench/pipelines.json").read_text())
+    assert written["values"] == rates
