@@ -196,6 +196,30 @@ def test_make_starts_it_in_folders_with_blanks(maker, checkout):
     assert maker.calls == ["-V", "-m report"]
 
 
+def test_make_alone_lists_every_command_that_is_named_anywhere(maker):
+    listed = maker.start(["make"])
+    assert listed.returncode == 0 and maker.calls == []
+    assert maker.start(["make", "help"]).stdout == listed.stdout
+    described = re.findall(r"^make (\w+) +\S.*", listed.stdout, re.MULTILINE)
+    assert len(described) == len(listed.stdout.splitlines())
+
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1]
+    assert set(phony.split()) == {*described, "say-report"}
+    texts = [*ROOT.glob("*.md"), *ROOT.glob("environment.*"), *ROOT.glob("require*")]
+    texts += [ROOT / ".ci/run", *ROOT.glob(".github/workflows/*")]
+    texts += [*ROOT.glob("report/*.py"), *ROOT.glob("tests/*.py")]
+    for path in texts:
+        words = r"(?:`|as in: |^|run: |REPORT_CI=1 )make (\w+)"
+        named = re.findall(words, path.read_text("utf-8"), re.MULTILINE)
+        assert set(named) <= set(described), path.name
+
+
+def test_the_first_line_says_what_comes_and_how_long_it_takes(maker):
+    first, second, *_ = maker.start(["make", "report"]).stdout.splitlines()
+    assert re.match(r"Building the report: about \d+ minutes", first)
+    assert re.match(r"Making the environment .+, once: \d+ to \d+ minutes", second)
+
+
 # --- What is left alone ---------------------------------------------------------------
 
 
