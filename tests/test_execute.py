@@ -105,22 +105,28 @@ def test_a_notebook_whose_data_are_missing_says_so_and_keeps_its_outputs(tmp_pat
     assert content.cells[1].outputs[0].data["text/plain"] == "2"
 
 
-def test_a_notebook_that_reads_the_others_follows_their_headings(
+def test_a_notebook_that_reads_the_others_follows_what_they_answer_and_look_at(
     executor, tmp_path, monkeypatch
 ):
-    place = SimpleNamespace(link="a heading")
+    place, looks = SimpleNamespace(link="a heading"), {}
     monkeypatch.setattr(claims, "answers", lambda: {"R1": [place]})
+    monkeypatch.setattr(claims, "looks", lambda: looks)
     count = "with open('ran', 'a') as f: f.write('.')"
     alone = write(tmp_path / "01_alone.ipynb", count)
     reading = write(tmp_path / "02_reading.ipynb", count + "  # reads")
     content = nbformat.read(reading, as_version=4)
     content.cells[0].metadata["tags"] = ["reads-notebooks"]
     nbformat.write(content, reading)
-    for runs in (2, 3, 3):
+    for runs, change in (
+        (2, lambda: setattr(place, "link", "another heading")),
+        (3, lambda: looks.update({claims.Place("03_a.ipynb", 3, "A", "A"): 1})),
+        (4, lambda: None),
+        (4, lambda: None),
+    ):
         for notebook in (alone, reading):
             executor.execute_if_changed(notebook)
         assert (tmp_path / "ran").read_text() == "." * runs
-        place.link = "another heading"
+        change()
 
 
 def test_runs_that_the_notebook_itself_records_do_not_outdate_it(executor, tmp_path):
