@@ -3,6 +3,8 @@
 import inspect
 import types
 
+from hypothesis import Phase, settings
+
 
 def mutant(module: types.ModuleType, right: str, wrong: str) -> types.ModuleType:
     """Return a copy of `module` in whose source `wrong` stands wherever `right` did."""
@@ -11,3 +13,18 @@ def mutant(module: types.ModuleType, right: str, wrong: str) -> types.ModuleType
     copy = types.ModuleType("mutant")
     exec(source.replace(right, wrong), copy.__dict__)
     return copy
+
+
+def thorough(module: types.ModuleType) -> settings:
+    """How a check of `module` looks for a counterexample.
+
+    Of a mutant any will do: the smallest one is worth the search in real code only.
+    """
+    is_mutant = module.__name__ == "mutant"
+    return settings(
+        max_examples=100,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        phases=[Phase.generate] if is_mutant else tuple(Phase),
+    )

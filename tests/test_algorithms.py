@@ -6,15 +6,12 @@ Each check takes the module to be checked, so that it can also be shown to fail.
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from mutants import mutant
+from mutants import mutant, thorough
 
 from helpers import algorithms
 
-thorough = settings(
-    max_examples=100, deadline=None, database=None, report_multiple_bugs=False
-)
 # Transforms round more often than a sum of products does.
 TOLERANCE = {"FFT": 1e-11, "Winograd": 1e-11}
 
@@ -50,7 +47,7 @@ def problems(draw, way):
 def check(module, way):
     tolerance = TOLERANCE.get(way, 1e-12)
 
-    @thorough
+    @thorough(module)
     @given(problems(way))
     def equals_torch(problem):
         X, K, *options = problem

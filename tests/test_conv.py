@@ -7,18 +7,14 @@ Each check takes the module to be checked, so that it can also be shown to fail:
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from mutants import mutant
+from mutants import mutant, thorough
 from torch import nn
 
 from helpers import conv
 
 EXACT = dict(rtol=0, atol=1e-12)
-
-thorough = settings(
-    max_examples=100, deadline=None, database=None, report_multiple_bugs=False
-)
 
 
 def pairs(low, high):
@@ -56,7 +52,7 @@ def random_input(b, c, size, contiguous):
 def check_output_size(module):
     """Compare with the shapes that F.conv2d gives to tensors without data."""
 
-    @thorough
+    @thorough(module)
     @given(pairs(1, 30), pairs(1, 7), pairs(1, 4), pairs(0, 4), pairs(1, 3))
     def check(size, kernel_size, stride, padding, dilation):
         image = torch.empty(1, 1, *size, device="meta")
@@ -74,7 +70,7 @@ def check_output_size(module):
 
 
 def check_conv2d_module(module):
-    @thorough
+    @thorough(module)
     @given(geometries(), batches, channels, channels, st.booleans())
     def check(geometry, b, c_in, c_out, contiguous):
         size, kernel_size, stride, padding = geometry
@@ -88,7 +84,7 @@ def check_conv2d_module(module):
 
 
 def check_my_conv2d(module):
-    @thorough
+    @thorough(module)
     @given(geometries(), batches, channels, channels, st.booleans(), st.booleans())
     def check(geometry, b, c_in, c_out, contiguous, bias):
         size, *options = geometry
@@ -109,7 +105,7 @@ def check_my_linear(module):
 
 
 def check_convolution_matrix(module):
-    @thorough
+    @thorough(module)
     @given(geometries(), channels, channels)
     def check(geometry, c_in, c_out):
         size, kernel_size, stride, padding = geometry

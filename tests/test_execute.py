@@ -1,5 +1,7 @@
 """Executing notebooks: when anew, without progress bars, and as scripts to train."""
 
+import contextlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,34 +24,80 @@ def executor(tmp_path, monkeypatch):
     return execute.Executor({"REPORT_PROFILE": "quick"})
 
 
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Run cells without a kernel: what is asked is only whether they are run."""
+
+    def run(content, notebook, variables):
+        with contextlib.chdir(notebook.parent):
+            for cell in content.cells:
+                exec(cell.source, {})
+
+    monkeypatch.setattr(execute, "_run", run)
+
+
 def write(path, *sources):
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
     nbformat.write(notebook, path)
     return path
 
 
-def test_recorded_runs_decide_whether_a_notebook_is_executed(executor, tmp_path):
-    notebook = write(
-        tmp_path / "01_counting.ipynb", "with open('ran', 'a') as f: f.write('.')"
-    )
-    ran = tmp_path / "ran"
-    executor.execute_if_changed(notebook)
-    executor.execute_if_changed(notebook)
-    assert ran.read_text() == "."  # there is no folder of runs yet
+COUNT = "with open('ran', 'a') as f: f.write('.')"
 
-    weights = tmp_path / "runs" / "weights"
-    weights.mkdir(parents=True)
-    records = tmp_path / "runs" / "mnist.jsonl"
-    for path, content in (
-        (records, "first\n"),
-        (records, "first\nsecond\n"),
-        (weights / "mnist-plain-0.safetensors", "weights"),
-    ):
+
+def changes_decide(executor, notebook, *changes):
+    """Whether each change, and nothing else, has the notebook executed again."""
+    ran = notebook.parent / "ran"
+    executor.execute_if_changed(notebook)
+    executor.execute_if_changed(notebook)
+    assert ran.read_text() == "."
+    for change in changes:
         before = ran.read_text()
-        path.write_text(content)
+        change()
         executor.execute_if_changed(notebook)
         executor.execute_if_changed(notebook)
         assert ran.read_text() == before + "."
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_recorded_runs_decide_whether_a_notebook_is_executed(executor, tmp_path):
+    notebook = write(tmp_path / "01_counting.ipynb", COUNT)
+    weights = tmp_path / "runs" / "weights" / "mnist-plain-0.safetensors"
+    records = tmp_path / "runs" / "mnist.jsonl"
+    changes_decide(
+        executor,
+        notebook,
+        # There is no folder of runs yet.
+        lambda: (weights.parent.mkdir(parents=True), records.write_text("first\n")),
+        lambda: records.write_text("first\nsecond\n"),
+        lambda: weights.write_text("weights"),
+    )
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_after_an_edit_of_a_helper_a_notebook_is_executed_again(
+    executor, tmp_path, monkeypatch
+):
+    copy = tmp_path / "project"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(project.ROOT / "helpers", copy / "helpers", ignore=ignored)
+    monkeypatch.setattr(execute, "ROOT", copy)
+    texts = [
+        next(copy.glob(pattern))
+        for pattern in ("helpers/conv.py", "helpers/*/__init__.py", "helpers/**/*.toml")
+    ]
+
+    def edit(path):
+        return lambda: path.write_text(path.read_text("utf-8") + "# edited\n", "utf-8")
+
+    new = copy / "helpers" / "added.py"
+    changes_decide(
+        executor,
+        write(tmp_path / "01_counting.ipynb", COUNT),
+        *map(edit, texts),
+        lambda: new.write_text("added = 1\n"),
+        new.unlink,
+    )
 
 
 def resting_on(path, data, runs):
@@ -59,11 +107,11 @@ def resting_on(path, data, runs):
     return path
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_notebook_follows_its_own_data_and_runs_alone(
     executor, tmp_path, monkeypatch
 ):
-    count = "with open('ran', 'a') as f: f.write('.')"
-    notebook = write(tmp_path / "01_counting.ipynb", count)
+    notebook = write(tmp_path / "01_counting.ipynb", COUNT)
     resting_on(notebook, ["mnist"], ["varres"])
     folder = tmp_path / "runs"
     folder.mkdir()
@@ -105,15 +153,15 @@ def test_a_notebook_whose_data_are_missing_says_so_and_keeps_its_outputs(tmp_pat
     assert content.cells[1].outputs[0].data["text/plain"] == "2"
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_notebook_that_reads_the_others_follows_what_they_answer_and_look_at(
     executor, tmp_path, monkeypatch
 ):
     place, looks = SimpleNamespace(link="a heading"), {}
     monkeypatch.setattr(claims, "answers", lambda: {"R1": [place]})
     monkeypatch.setattr(claims, "looks", lambda: looks)
-    count = "with open('ran', 'a') as f: f.write('.')"
-    alone = write(tmp_path / "01_alone.ipynb", count)
-    reading = write(tmp_path / "02_reading.ipynb", count + "  # reads")
+    alone = write(tmp_path / "01_alone.ipynb", COUNT)
+    reading = write(tmp_path / "02_reading.ipynb", COUNT + "  # reads")
     content = nbformat.read(reading, as_version=4)
     content.cells[0].metadata["tags"] = ["reads-notebooks"]
     nbformat.write(content, reading)
@@ -129,6 +177,7 @@ def test_a_notebook_that_reads_the_others_follows_what_they_answer_and_look_at(
         change()
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_runs_that_the_notebook_itself_records_do_not_outdate_it(executor, tmp_path):
     record = """
 import os, pathlib
@@ -242,9 +291,7 @@ def test_a_build_goes_on_with_stored_outputs(stored, capsys):
     assert "06_maps: CIFAR-10 could not be had (no answer); the stored" in printed
     assert "Not executed" in content.cells[0].outputs[0].data["text/markdown"]
     kept = nbformat.read(execute.EXECUTED / stored.name, as_version=4)
-    assert (
-        "digest" not in kept.metadata
-    )  # so that it is executed once the data are there
+    assert "digest" not in kept.metadata  # so that data which arrive get it executed
     assert "stored" not in str(nbformat.read(stored, as_version=4))
 
 

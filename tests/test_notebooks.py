@@ -110,6 +110,82 @@ def test_no_measured_share_is_typed_into_the_prose(name):
     assert not re.findall(r"(?<![\w.])\d+\.\d+ ?%", prose(name))
 
 
+# A decimal number in a text, not a part of a version, a name or a format.
+DECIMAL = re.compile(r"(?<![\w.:/{-])(\d+\.\d+)( ?%)?(?![\w/]|\.\d)")
+# What a source says, in a string of its own: "2021 report: 99.22 % on the test set".
+QUOTATION = re.compile(
+    r"(assignment|lab sheet|a public solution|(both|20\d\d( and 20\d\d)?) reports?)"
+    r"\b[^:.]*: "
+)
+
+
+def texts(node):
+    """All strings in code: literals, and f-strings without what is set into them."""
+    if isinstance(node, ast.JoinedStr):
+        yield "{}".join(v.value for v in node.values if isinstance(v, ast.Constant))
+        inner = [v.value for v in node.values if isinstance(v, ast.FormattedValue)]
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+        inner = []
+    else:
+        inner = ast.iter_child_nodes(node)
+    for child in inner:
+        yield from texts(child)
+
+
+def typed_measurements(source, equations=()):
+    """Decimal numbers in the strings of code that only a measurement can have given.
+
+    Settings have one or two digits that count, 0.0025 or 1.5: who states three, or a
+    share in percent, has measured. Numbers of equations, in parentheses, and what a
+    source is quoted with are no measurements of ours.
+    """
+    found = []
+    for text in texts(ast.parse(source)):
+        for number, percent in DECIMAL.findall("" if QUOTATION.match(text) else text):
+            digits = number.replace(".", "").lstrip("0")
+            equation = number in equations and f"({number})" in text
+            if percent or (len(digits) > 2 and not equation):
+                found.append(number + percent)
+    return found
+
+
+@every_notebook
+def test_no_measured_number_is_typed_into_a_text_that_code_writes(name):
+    equations = re.findall(r"\\tag\{([^}]*)\}", "".join(map(prose, NOTEBOOKS)))
+    for cell in code_cells(name):
+        assert not typed_measurements(cell.source, equations), cell.source
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'text.say("We reach 99.31% of {n} images.", n=n)',
+        'text.say("We reach 99.31 %" " of all.")',
+        'figures.show(figure, "key", f"Reached: 0.9931, {n} seeds.", "A curve.")',
+        'figures.show(figure, "key", "A caption.", "It rises to 99.31 at the end.")',
+        'text.table("key", "A caption.", ["a"], [[f"{n} of 4.217"]])',
+        'words = "worse, 0.5 %" if p < 0.05 else ""',
+        'text.say("2021 report: 99.22 %. We reach {share}.", share="99.31%")',
+    ],
+)
+def test_a_typed_number_is_found(source):
+    assert typed_measurements(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'text.say("{share:.2%} of {n:,} at a rate of 0.0025, from 0.9 to 1.1", n=n)',
+        'f"{share:.3f} by Equation (4.12), in a version of 1.13.2"',
+        '["2021 report: 99.22 % on the test images", f"ours: {share:.2%}"]',
+        "share = 0.9931",
+    ],
+)
+def test_settings_equations_and_quotations_may_be_typed(source):
+    assert not typed_measurements(source, ["4.12"])
+
+
 def definitions(source):
     """Functions and classes at the top level of `source`: name -> syntax tree."""
     body = ast.parse(source).body

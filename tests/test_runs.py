@@ -165,6 +165,15 @@ def test_headlines_are_means_with_t_intervals_of_the_last_configuration(tmp_path
     assert results["mnist/plain"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_seeds_of_an_older_configuration_do_not_count_beside_newer_ones(tmp_path):
+    for seed in range(5):
+        runs.append(tmp_path, record(seed, "mnist/plain", 0.5, batch_size=8))
+    for seed in (1, 7):  # fewer, and one that the older one never had
+        runs.append(tmp_path, record(seed, "mnist/plain", 0.99))
+    result = runs.headlines(tmp_path)["mnist/plain"]
+    assert (result.mean, result.n) == (pytest.approx(0.99), 2)
+
+
 def test_a_headline_of_one_seed_is_named_and_left_out(tmp_path):
     runs.append(tmp_path, record(0, "mnist/plain"))
     with pytest.warns(UserWarning, match="mnist/plain has one seed"):
