@@ -21,6 +21,7 @@ from report.errors import ReportError
 def executor(tmp_path, monkeypatch):
     monkeypatch.setattr(execute, "EXECUTED", tmp_path / "executed")
     monkeypatch.setenv("REPORT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("REPORT_BENCH", str(tmp_path / "bench"))
     return execute.Executor({"REPORT_PROFILE": "quick"})
 
 
@@ -60,10 +61,13 @@ def changes_decide(executor, notebook, *changes):
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_recorded_runs_decide_whether_a_notebook_is_executed(executor, tmp_path):
+def test_recorded_runs_and_timings_decide_whether_a_notebook_is_executed(
+    executor, tmp_path
+):
     notebook = write(tmp_path / "01_counting.ipynb", COUNT)
     weights = tmp_path / "runs" / "weights" / "mnist-plain-0.safetensors"
     records = tmp_path / "runs" / "mnist.jsonl"
+    timings = tmp_path / "bench" / "ways.json"
     changes_decide(
         executor,
         notebook,
@@ -71,6 +75,7 @@ def test_recorded_runs_decide_whether_a_notebook_is_executed(executor, tmp_path)
         lambda: (weights.parent.mkdir(parents=True), records.write_text("first\n")),
         lambda: records.write_text("first\nsecond\n"),
         lambda: weights.write_text("weights"),
+        lambda: (timings.parent.mkdir(), timings.write_text("{}")),
     )
 
 

@@ -2,9 +2,7 @@
 
 import itertools
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -174,37 +172,33 @@ def test_comments_that_are_missing_or_wrong_are_named(file, folder, text):
 
 # --- The command ----------------------------------------------------------------------
 
-RUN = """
-import sys
-from pathlib import Path
-from report import readme
-readme.README = Path(sys.argv.pop(1))
-readme.main()
-"""
+
+@pytest.fixture
+def command(file, folder, monkeypatch, capsys):
+    """The command on that file and these runs: what it prints, and its exit."""
+    monkeypatch.setattr(readme, "README", file)
+    monkeypatch.setattr(runs, "RECORDED", folder)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["readme", *arguments])
+        try:
+            readme.main()
+        except SystemExit as exit:
+            return capsys.readouterr().out, exit.code
+        return capsys.readouterr().out, 0
+
+    return run
 
 
-def command(file, folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-c", RUN, str(file), *arguments],
-        cwd=ROOT,
-        env=os.environ | {"REPORT_RUNS": str(folder)},
-        capture_output=True,
-        text=True,
-    )
+def test_the_command_checks_writes_and_then_is_content(command):
+    printed, failure = command("--check")
+    assert "out of date" in printed
+    assert "python -m report.readme" in failure
+    assert command() == ("README.md: updated\n", 0)
+    assert command("--check") == ("", 0)
 
 
-def test_the_command_checks_writes_and_then_is_content(file, folder):
-    asked = command(file, folder, "--check")
-    assert asked.returncode == 1 and "out of date" in asked.stdout
-    assert "python -m report.readme" in asked.stderr
-    written = command(file, folder)
-    assert written.returncode == 0 and "README.md: updated" in written.stdout
-    again = command(file, folder, "--check")
-    assert again.returncode == 0 and not again.stdout
-
-
-def test_the_command_says_which_lines_are_missing(file, folder):
+def test_the_command_says_which_lines_are_missing(command, file):
     file.write_text("# Title\n")
-    failed = command(file, folder)
-    assert failed.returncode == 1 and BEGIN in failed.stderr
-    assert "Traceback" not in failed.stderr
+    _, failure = command()
+    assert BEGIN in failure

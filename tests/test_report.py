@@ -207,7 +207,10 @@ class Rendered:
     pdf: bytes
 
 
-@pytest.fixture(scope="module", params=[sample, executed], ids=lambda f: f.__name__)
+REAL = pytest.param(executed, marks=[pytest.mark.slow, pytest.mark.real])
+
+
+@pytest.fixture(scope="module", params=[sample, REAL], ids=lambda f: f.__name__)
 def rendered(request):
     document = request.param()
     page, typst_source = html_page.write(document), pdf.source(document)
@@ -379,6 +382,7 @@ def without_typeface(page):
     return re.sub(r"data:font/woff;base64,[^\"')]+", "", page)
 
 
+@pytest.mark.slow
 def test_the_finished_report_is_that_of_the_notebooks():
     """Both come from one `make notebooks`; where they differ, run it again."""
     contents = {path.stem: nbformat.read(path, 4) for path in project.notebooks()}
@@ -730,26 +734,25 @@ def browser():
         yield started
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture(scope="module", params=["light", "dark"])
 def scheme(request):
     return request.param
 
 
-@pytest.fixture
-def opened(browser, rendered, scheme, tmp_path):
-    """The page, opened without a network, and all that it complained about."""
-    (tmp_path / "report.html").write_text(rendered.page, "utf-8")
+@pytest.fixture(scope="module")
+def opened(browser, rendered, scheme, tmp_path_factory):
+    """The page, opened once without a network, and all that it complained about."""
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "report.html").write_text(rendered.page, "utf-8")
     context = browser.new_context(color_scheme=scheme, offline=True)
     page = context.new_page()
-    page.complaints = []
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("request", lambda request: page.complaints.append(request.url))
-    address = (tmp_path / "report.html").as_uri()
+    heard = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("request", lambda request: heard.append(request.url))
+    address = (folder / "report.html").as_uri()
     page.goto(address)
-    page.complaints = [
-        c for c in page.complaints if c != address and not c.startswith("data:")
-    ]
+    page.complaints = [c for c in heard if c != address and not c.startswith("data:")]
     yield page
     context.close()
 
@@ -783,8 +786,10 @@ def test_every_equation_fits_on_a_wide_page(opened):
 def test_axe_finds_nothing_serious(opened, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     opened.set_viewport_size({"width": width, "height": 900})
-    opened.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    unfold = "open => document.querySelectorAll('details').forEach(d => d.open = open)"
+    opened.evaluate(unfold, True)
     violations = axe.run(opened).response["violations"]
+    opened.evaluate(unfold, False)
     serious = [v for v in violations if v["impact"] in ("serious", "critical")]
     assert [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in serious] == []
 
