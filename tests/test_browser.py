@@ -18,7 +18,18 @@ def place(path):
     return str(path)
 
 
-@pytest.mark.parametrize("name", [*browser.NAMES, *browser.APPLICATIONS, "own"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "own",
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+        "Chromium.app/Contents/MacOS/Chromium",
+        "Google Chrome.app/Contents/MacOS/Google Chrome",
+    ],
+)
 def test_a_browser_is_found_under_every_name(name, nowhere):
     assert browser.find(str(nowhere / "own"), nowhere) is None
     placed = place(nowhere / name)

@@ -167,6 +167,7 @@ def test_moved_folders_and_another_python_need_another_one(maker, tmp_path):
     assert maker.made()
     assert maker.made(VERSION="Python 3.12.1")  # as after an upgrade of the system
     assert not maker.made(VERSION="Python 3.12.1")
+    assert maker.made() and not maker.made()
     # A named one counts, any other that happens to be active does not.
     other = maker.program("python3.13")
     other.write_text(PYTHON.replace("${VERSION:-Python 3.11.7}", "Python 3.13.0"))
@@ -184,6 +185,20 @@ def test_an_interrupted_installation_is_begun_again(maker):
     # So is one that was made, and then made anew.
     (maker.checkout / "requirements.txt").write_text("# new\n", "utf-8")
     assert maker.run(PIP_SAYS="Killed").returncode == 1
+    assert maker.made()
+
+
+def test_one_that_was_emptied_in_part_is_not_taken_for_whole(maker):
+    assert maker.made()
+    file, find = maker.checkout / "requirements.txt", maker.programs / "find"
+    before = file.read_text("utf-8")
+    file.write_text("# new\n", "utf-8")
+    find.rename(maker.programs / "kept")
+    find.write_text("#!/bin/sh\nexit 1\n", "utf-8")
+    find.chmod(0o755)
+    assert maker.run().returncode == 1
+    (maker.programs / "kept").rename(find)
+    file.write_text(before, "utf-8")
     assert maker.made()
 
 
@@ -296,10 +311,11 @@ def test_a_python_that_is_too_old_or_missing_is_named(maker):
     assert not maker.venv.exists()
 
 
-def test_a_newer_python_than_the_first_is_found(maker):
+@pytest.mark.parametrize("minor", [11, 12, 13, 14])
+def test_a_newer_python_than_the_first_is_found(minor, maker):
     old = PYTHON.replace("${OLD:-0}", "1")
     maker.python.write_text(old, "utf-8")
-    maker.program("python3.12")
+    maker.program(f"python3.{minor}")
     assert maker.made()
 
 

@@ -609,30 +609,29 @@ def test_refused_formulas_come_with_a_hint(formula):
     assert "cannot be typeset in both outputs: " in mathematics.refusal(formula)
 
 
-def test_the_pandoc_of_the_package_is_taken_whatever_is_on_path(tmp_path, monkeypatch):
+@pytest.fixture
+def newer_pandoc(tmp_path, monkeypatch):
+    """A program that calls itself pandoc, first on PATH."""
     newer = tmp_path / "pandoc"
     newer.write_text("#!/bin/sh\necho pandoc 99.1\n", "utf-8")
     newer.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert shutil.which("pandoc") == str(newer)
     pandoc.program.cache_clear()
+    assert shutil.which("pandoc") == str(newer)
+
+
+def test_the_pandoc_of_the_package_is_taken_whatever_is_on_path(newer_pandoc):
     assert Path(pandoc.program()).parent.parent.name == "pypandoc"
     assert pandoc.read("*one*")[0]["t"] == "Para"
 
 
 @pytest.mark.parametrize("package", ["missing", "without a program"])
 def test_a_missing_pandoc_is_an_error_that_names_the_package(
-    package, tmp_path, monkeypatch
+    package, newer_pandoc, tmp_path, monkeypatch
 ):
-    if package == "missing":
-        monkeypatch.setattr(pandoc, "find_spec", lambda name: None)
-    else:
-        monkeypatch.setattr(
-            pandoc,
-            "find_spec",
-            lambda name: ModuleSpec(name, None, origin=str(tmp_path / "x")),
-        )
-    pandoc.program.cache_clear()
+    origin = str(tmp_path / "pypandoc" / "__init__.py")
+    found = None if package == "missing" else ModuleSpec("x", None, origin=origin)
+    monkeypatch.setattr(pandoc, "find_spec", lambda name: found)
     with pytest.raises(ReportError, match="package pypandoc_binary"):
         pandoc.program()
 
