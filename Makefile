@@ -1,50 +1,50 @@
-# Every command makes the environment first, once.
-#   make report      execute all notebooks, write build/report.html and build/report.pdf
-#   make test        lint, build the report, run all tests
-#   make quick       run the tests that need no browser, no real data and no long training
-#   make reproduce   train again all runs that the notebooks rest on (ONLY=03: that
-#                    notebook's) into build/reproduced/, and compare with the recorded ones
-#   make bench       measure what the chapters say on speed, and training, into build/bench/
-#                    (REPORT_BENCH names another folder), and print tables
-#   make check       lint and format check of code and notebooks
-#   make notebooks   execute the notebooks in place: refreshes their outputs, figures/, the
-#                    report in report/ and the results in README.md
+# `make` alone prints the commands: the text behind "##".
 VENV ?= .venv
-PYTHON_IN_VENV = $(VENV)/bin/python
+PYTHON_IN_VENV = "$(VENV)/bin/python"
 
-.PHONY: report test quick reproduce bench check notebooks
+.PHONY: help environment report test quick reproduce bench check notebooks lock say-report
 
-report: $(VENV)/installed
-	$(PYTHON_IN_VENV) -m report
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+report: say-report environment ## run what has changed of the notebooks, write build/report.html and .pdf
+	@$(PYTHON_IN_VENV) -m report
 
 # Two tests at a time, those of a file in one process; what measures time runs alone.
 SIDE_BY_SIDE = $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile
 
-test: check report
+test: check report ## lint, build the report, run all tests
 	$(SIDE_BY_SIDE) -m "not timing"
 	$(PYTHON_IN_VENV) -m pytest -m timing
 
-quick: $(VENV)/installed
+quick: environment ## run the tests that need no browser, no real data and no long training
 	$(SIDE_BY_SIDE) -m "not slow and not browser and not real and not timing"
 
-reproduce: $(VENV)/installed
-	$(PYTHON_IN_VENV) -m report.reproduce $(ONLY)
-
-bench: $(VENV)/installed
-	$(PYTHON_IN_VENV) -m helpers.bench.ways
-	$(PYTHON_IN_VENV) -m helpers.bench.pipelines
-	$(PYTHON_IN_VENV) -m helpers.training.throughput
-
-check: $(VENV)/installed
+check: environment ## lint and format of code and notebooks; is all that is generated up to date?
 	$(PYTHON_IN_VENV) -m ruff check
 	$(PYTHON_IN_VENV) -m ruff format --check
 	$(PYTHON_IN_VENV) -m report.navigation --check
 	$(PYTHON_IN_VENV) -m report.readme --check
 
-notebooks: $(VENV)/installed
+reproduce: environment ## train again all recorded runs (ONLY=03: those of one notebook) and compare
+	$(PYTHON_IN_VENV) -m report.reproduce $(ONLY)
+
+bench: environment ## measure what the chapters say on speed, into build/bench/; print tables
+	$(PYTHON_IN_VENV) -m helpers.bench.ways
+	$(PYTHON_IN_VENV) -m helpers.bench.pipelines
+	$(PYTHON_IN_VENV) -m helpers.training.throughput
+
+notebooks: environment ## run the notebooks in place: their outputs, figures/, finished report, README.md
 	$(PYTHON_IN_VENV) -m report.navigation
 	$(PYTHON_IN_VENV) -m report --in-place
 	$(PYTHON_IN_VENV) -m report.readme
 
-$(VENV)/installed: requirements.txt environment.sh
-	sh environment.sh $(VENV)
+environment: ## only make the environment (VENV=.venv, with PYTHON=python3), as all others do first
+	@sh environment.sh "$(VENV)"
+
+lock: environment ## write the newest allowed versions of packages to requirements.lock
+	$(PYTHON_IN_VENV) environment.py lock
+
+say-report:
+	@echo "Building the report: about 6 minutes on two cores, seconds when nothing has changed" \
+		"(the first time the environment is made before, which takes 3 to 10 minutes)."

@@ -14,10 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from helpers import compact
 from helpers.stats import t_interval
 
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "figures"
 FULL_WIDTH = 6.5  # inches: the width of the text in the PDF
+MIME_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 
 # One colour per role, the same in all figures; Okabe and Ito's palette, which readers
 # with any kind of colour vision can tell apart.
@@ -113,29 +115,20 @@ def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") 
         raise ValueError(
             f"figure {key!r} is {width} inches wide: the page has {FULL_WIDTH}"
         )
-    if format not in ("svg", "png"):
+    if format not in MIME_TYPES:
         raise ValueError(f"format is {format!r}: use 'svg' or 'png'")
     buffer = BytesIO()
-    # Without a date the same figure gives the same bytes.
-    metadata = {"Date": None} if format == "svg" else {"Software": None}
-    figure.savefig(buffer, format=format, dpi=200, metadata=metadata)
+    figure.savefig(buffer, format=format, dpi=200)
     plt.close(figure)
+    picture = compact.picture(buffer.getvalue(), format)
 
     folder = Path(os.environ.get("REPORT_FIGURES", FOLDER))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{key}.{format}").write_bytes(buffer.getvalue())
+    (folder / f"{key}.{format}").write_bytes(picture)
 
-    encoded = base64.b64encode(buffer.getvalue()).decode()
-    mime = {"svg": "image/svg+xml", "png": "image/png"}[format]
-    element = (
-        f'<figure id="fig-{key}"><img src="data:{mime};base64,{encoded}" '
-        f'alt="{html.escape(alt)}" style="max-width:100%;background:white"/>'
-        f"<figcaption>{html.escape(caption, quote=False)}</figcaption></figure>"
-    )
     bundle = {
         "text/plain": f"Figure: {caption}",
-        "text/html": element,
-        mime: buffer.getvalue().decode() if format == "svg" else encoded,
+        "text/html": element(picture, format, key, caption, alt),
     }
     report = {
         "kind": "figure",
@@ -145,3 +138,18 @@ def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") 
         "width": float(width),
     }
     display(bundle, metadata={"report": report}, raw=True)
+
+
+def element(picture: bytes, format: str, key: str, caption: str, alt: str) -> str:
+    """Return the HTML in which a notebook keeps a figure: the only copy of the picture.
+
+    Viewers of notebooks show one representation of an output. None but HTML has room
+    for caption and alternative text, and a picture that is given as image/svg+xml is
+    taken apart by several of them. In base64 they all show it, GitHub included.
+    """
+    encoded = base64.b64encode(picture).decode()
+    return (
+        f'<figure id="fig-{key}"><img src="data:{MIME_TYPES[format]};base64,{encoded}" '
+        f'alt="{html.escape(alt)}" style="max-width:100%;background:white"/>'
+        f"<figcaption>{html.escape(caption, quote=False)}</figcaption></figure>"
+    )

@@ -13,8 +13,11 @@ holds
     weights                     headline runs: a file in the folder weights/
     seconds, machine, versions  how long the epochs took, and on what
 
-A value that is not finite is null. `python -m helpers.runs` prints the headlines, and
-with `--compare FOLDER` what training the same runs again came to.
+A value that is not finite is null. The labels of the test images, in the order of the
+predictions, stand in data/runs/labels/: so a recorded answer is judged without images.
+
+`python -m helpers.runs` prints the headlines, with `--compare FOLDER` what training the
+same runs again came to; `--labels` writes the labels anew.
 """
 
 import argparse
@@ -31,12 +34,14 @@ import numpy
 import torch
 from filelock import FileLock
 
-from helpers.data import Split
+from helpers import data
+from helpers.data import DataSet, Split
 from helpers.device import gpu, processor
-from helpers.stats import Interval, paired_t, t_interval
+from helpers.stats import Interval, accuracy_interval, paired_t, t_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDED = ROOT / "data" / "runs"  # what the report rests on
+LABELS = RECORDED / "labels"
 
 Record = dict[str, Any]
 IDENTITY = ("config", "seed", "fingerprint")
@@ -177,32 +182,93 @@ def test_accuracy(records: Iterable[Record]) -> list[float]:
     return [record["final"]["test"]["accuracy"] for record in records]
 
 
-def rightness(records: Iterable[Record], test: Mapping[int, Split]) -> numpy.ndarray:
+def rightness(
+    records: Iterable[Record], test: Mapping[int, Split] | None = None
+) -> numpy.ndarray:
     """(records, images): 1.0 where the recorded prediction is the label, else 0.0.
 
-    test: resolution -> images and labels, in whose order the images come.
+    test: resolution -> images and labels, in whose order the images come. Without it
+    the recorded labels count, which need no images; this raises ValueError for records
+    of different data sets, and of data that are not the report's.
     """
-    labels = numpy.concatenate([split.labels.numpy() for split in test.values()])
+    records = list(records)
+    labels = (
+        _recorded_labels(records)
+        if test is None
+        else {str(side): split.labels.numpy() for side, split in test.items()}
+    )
     predictions = [
-        list(map(int, "".join(record["test_predictions"][str(r)] for r in test)))
+        _digits("".join(record["test_predictions"][side] for side in labels))
         for record in records
     ]
-    return (numpy.array(predictions) == labels).astype(float)
+    wanted = numpy.concatenate([*labels.values()])
+    return (numpy.array(predictions) == wanted).astype(float)
 
 
-def headlines(folder: Path) -> dict[str, Interval]:
-    """Test accuracy of every headline: mean over seeds and 95 % t interval.
+def named(folder: Path) -> dict[str, list[Record]]:
+    """The runs of every headline, by name, each in the order of the seeds.
 
     Where a name has been trained in several configurations or on several data, the one
-    recorded last counts. A name with one seed only is named in a warning and left out.
+    recorded last counts; where a seed has been trained twice, the later run.
+    """
+    return {
+        name: [by_seed[seed] for seed in sorted(by_seed)]
+        for name, by_seed in _headline_runs(folder).items()
+    }
+
+
+def headlines(folder: Path, images: bool = False) -> dict[str, Interval]:
+    """Test accuracy of every headline: mean over seeds, with 95 % interval.
+
+    images: whether the interval covers the choice of the test images, too, as that of
+    `stats.accuracy_interval` does; else it is the t interval over seeds. The runs are
+    those of `named`. A name with one seed only is named in a warning and left out.
+    Raises ValueError as `rightness` does where images count.
     """
     results = {}
-    for name, by_seed in _headline_runs(folder).items():
-        if len(by_seed) > 1:
-            results[name] = t_interval(test_accuracy(by_seed.values()))
-        else:
+    for name, records in named(folder).items():
+        if len(records) < 2:
             warnings.warn(f"{name} has one seed, so no interval yet", stacklevel=2)
+        elif images:
+            results[name] = accuracy_interval(rightness(records))
+        else:
+            results[name] = t_interval(test_accuracy(records))
     return results
+
+
+def keep_labels(dataset: DataSet, folder: Path = LABELS) -> Path:
+    """Write the labels of the test images, for `rightness`; return the file."""
+    content = {
+        "fingerprint": dataset.fingerprint,
+        "labels": {
+            str(side): "".join(map(str, split.labels.tolist()))
+            for side, split in dataset.test.items()
+        },
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{dataset.name}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    return path
+
+
+def _recorded_labels(records: list[Record]) -> dict[str, numpy.ndarray]:
+    sets = {(record["config"]["data"], record["fingerprint"]) for record in records}
+    if len(sets) != 1:
+        spoken = ", ".join(sorted(name for name, _ in sets)) or "none"
+        raise ValueError(f"runs of {spoken} came in: give those of one data set")
+    ((name, fingerprint),) = sets
+    path = LABELS / f"{name}.json"
+    content = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    if content.get("fingerprint") != fingerprint:
+        raise ValueError(
+            f"the runs are on data {fingerprint} by the name of {name!r}, whose labels "
+            "are not recorded: give the test images that they were judged on"
+        )
+    return {side: _digits(digits) for side, digits in content["labels"].items()}
+
+
+def _digits(digits: str) -> numpy.ndarray:
+    return numpy.frombuffer(digits.encode("ascii"), numpy.uint8) - ord("0")
 
 
 def compare(recorded: Path, reproduced: Path) -> Iterator[str]:
@@ -341,7 +407,18 @@ def main() -> None:
         metavar="FOLDER",
         help="set the headlines of runs that were trained again beside the recorded",
     )
+    parser.add_argument(
+        "--labels",
+        action="store_true",
+        help="write the labels of all test images anew into data/runs/labels",
+    )
     chosen = parser.parse_args()
+    if chosen.labels:
+        if data.quick_profile():
+            parser.error("REPORT_PROFILE=quick has other test images: leave it unset")
+        for name in data.NAMES:
+            print(keep_labels(data.load(name)).relative_to(ROOT))
+        return
     if chosen.compare:
         for line in compare(chosen.runs, chosen.compare):
             print(line)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,8 @@ from scipy import optimize, special, stats
 SEEDS_FOR_A_VERDICT = 10
 SEEDS_FOR_A_LOOK = 5
 POWER = 0.8  # of the difference that is called detectable
+
+Images = Literal["same", "different"] | None
 
 
 class Interval(NamedTuple):
@@ -190,9 +192,9 @@ class Finding:
 def family(
     comparisons: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
-    images: Literal["same", "different"] | None = None,
+    images: Images | Mapping[str, Images] = None,
     of: Literal["mean", "median"] = "mean",
-    margin: float | None = None,
+    margin: float | Mapping[str, float] | None = None,
     level: float = 0.95,
 ) -> dict[str, Finding]:
     """Compare in pairs, name -> (a, b), all questions of one table at once.
@@ -235,32 +237,29 @@ def family(
     describes no network. The sign test and its interval, order statistics of the d_i,
     take the place of both tests.
 
+    A family may be of mixed kinds: `images` and `margin` are then given as
+    name -> value, for those comparisons that have one.
+
     Raises ValueError for an empty family, shapes that do not fit each other or
     `images`, a single seed or image, truth values other than 0 and 1, numbers that are
-    not finite, a margin that is not above zero.
+    not finite, a margin that is not above zero, a name that is no comparison.
     """
     _check_level(level)
     if not comparisons:
         raise ValueError("the family is empty: give at least one name -> (a, b)")
-    if images not in (None, "same", "different") or of not in ("mean", "median"):
-        raise ValueError(
-            f'images={images!r} and of={of!r} came in: images is "same", "different" '
-            'or None, of is "mean" or "median"'
-        )
-    if margin is not None and not 0 < margin < math.inf:
-        raise ValueError(
-            f"margin is {margin}: give the smallest difference that matters, above zero"
-        )
-    if of == "median" and images:
-        raise ValueError("a median is over seeds alone: give one number per seed")
+    if of not in ("mean", "median"):
+        raise ValueError(f'of={of!r} came in: it is "mean" or "median"')
+    images_of = _by_name(images, comparisons, "images")
+    margin_of = _by_name(margin, comparisons, "margin")
     findings = {}
     for name, pair in comparisons.items():
         try:
-            by_seed, counts, noise = _pair(*pair, images)
+            _check_kind(images_of[name], of, margin_of[name])
+            by_seed, counts, noise = _pair(*pair, images_of[name])
         except (ValueError, TypeError) as error:
             raise ValueError(f"comparison {name!r}: {error}") from error
         findings[name] = _finding(
-            by_seed, counts, noise, of, margin, len(comparisons), level
+            by_seed, counts, noise, of, margin_of[name], len(comparisons), level
         )
     return findings
 
@@ -269,7 +268,7 @@ def compare(
     a: ArrayLike,
     b: ArrayLike,
     *,
-    images: Literal["same", "different"] | None = None,
+    images: Images = None,
     of: Literal["mean", "median"] = "mean",
     margin: float | None = None,
     level: float = 0.95,
@@ -493,8 +492,33 @@ def smallest_detectable_share(
     return (1 - 2 * probability) * discordant / images
 
 
+def _by_name(value: Any, comparisons: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """One value for each comparison, where it is the same for all or none for some."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(comparisons, value)
+    if unknown := [name for name in value if name not in comparisons]:
+        raise ValueError(
+            f"{what} is given for {unknown}, which the family does not compare: its "
+            f"comparisons are {[*comparisons]}"
+        )
+    return {name: value.get(name) for name in comparisons}
+
+
+def _check_kind(images: Images, of: str, margin: float | None) -> None:
+    if images not in (None, "same", "different"):
+        raise ValueError(
+            f'images={images!r} came in: it is "same", "different" or None'
+        )
+    if margin is not None and not 0 < margin < math.inf:
+        raise ValueError(
+            f"margin is {margin}: give the smallest difference that matters, above zero"
+        )
+    if of == "median" and images:
+        raise ValueError("a median is over seeds alone: give one number per seed")
+
+
 def _pair(
-    a: ArrayLike, b: ArrayLike, images: str | None
+    a: ArrayLike, b: ArrayLike, images: Images
 ) -> tuple[np.ndarray, tuple[int, ...], _ImageNoise]:
     """Difference by seed, number of images, and the noise of these."""
     if images is None:

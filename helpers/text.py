@@ -190,9 +190,15 @@ def comparison_rows(
 def comparison_note(findings: Mapping[str, Finding], unit: str = "points") -> str:
     """What the columns of `comparison_rows` mean, to end a caption with.
 
-    Raises ValueError as `comparison_rows`.
+    Raises ValueError as `comparison_rows`, and for intervals of which some cover
+    images and others seeds alone: no one sentence says what these mean.
     """
     _check_family(findings)
+    if len({bool(finding.images) for finding in findings.values()}) > 1:
+        raise ValueError(
+            "some of the findings cover images, others seeds alone: take "
+            "comparison_rows, and write a caption that tells them apart"
+        )
     some = next(iter(findings.values()))
     seeds = _span(finding.n for finding in findings.values())
     images = ""

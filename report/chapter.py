@@ -1,5 +1,6 @@
 """A chapter: one notebook, read into pandoc's blocks."""
 
+import base64
 import html
 import re
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from report import pandoc
 
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT_KINDS = ("figure", "table", "prose", "environment")
+# As helpers.figures.element writes it.
+PICTURE = re.compile(r'<img src="data:image/(svg|png)(?:\+xml)?;base64,([\w+/=]+)"')
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,7 @@ class ChapterExporter(TemplateExporter):
 
     @property
     def default_config(self) -> Config:
-        config = Config(
-            CoalesceStreamsPreprocessor={"enabled": True},
-            ExtractOutputPreprocessor={"enabled": True},
-        )
+        config = Config(CoalesceStreamsPreprocessor={"enabled": True})
         config.merge(super().default_config)
         return config
 
@@ -62,11 +62,18 @@ class ChapterExporter(TemplateExporter):
 
     def chapter(self, notebook: NotebookNode, name: str, folder: Path) -> Chapter:
         """Return `notebook`, the content of the file `name` in `folder`, as chapter."""
-        markdown, resources = super().from_notebook_node(
-            notebook,
-            {"metadata": {"name": name, "path": str(folder)}, "unique_key": name},
+        markdown, _ = super().from_notebook_node(
+            notebook, {"metadata": {"name": name, "path": str(folder)}}
         )
-        return Chapter(name, folder, pandoc.read(markdown), resources["outputs"] or {})
+        pictures = [
+            picture(output)
+            for cell in notebook.cells
+            for output in cell.get("outputs", [])
+            if output_kind(output) == "figure"
+        ]
+        return Chapter(
+            name, folder, pandoc.read(markdown), dict(filter(None, pictures))
+        )
 
 
 # What templates/chapter.md.j2 needs to lay out a cell.
@@ -120,6 +127,15 @@ def output_text(output: NotebookNode) -> str:
 
 
 def image_file(output: NotebookNode) -> str:
-    """Return the name under which ExtractOutputPreprocessor has put a picture."""
-    files = output.metadata.get("filenames", {})
-    return files.get("image/svg+xml") or files.get("image/png") or ""
+    """Return the name that the picture of a figure has in the document, "" for none."""
+    file, _ = picture(output) or ("", b"")
+    return file
+
+
+def picture(output: NotebookNode) -> tuple[str, bytes] | None:
+    """Return name and content of the picture that a figure holds in its HTML."""
+    found = PICTURE.search(output.get("data", {}).get("text/html", ""))
+    if not found:
+        return None
+    key = output.metadata.report.get("key", "")
+    return f"{key}.{found[1]}", base64.b64decode(found[2])

@@ -129,12 +129,13 @@ def _reads_notebooks(content: NotebookNode) -> bool:
 
 
 def _read_notebooks() -> list:
-    """What such a cell sees of the others: ids of rows, and where they are answered."""
-    return sorted(
+    """What such a cell sees of the others: where rows are answered, and test images."""
+    answered = sorted(
         (identifier, place.link)
         for identifier, places in claims.answers().items()
         for place in places
     )
+    return [answered, [(place.link, count) for place, count in claims.looks().items()]]
 
 
 def mark_as_stored(

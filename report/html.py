@@ -4,11 +4,11 @@ import base64
 import html
 import re
 from pathlib import PurePath
+from urllib.parse import quote
 
 from pandocfilters import (
     CodeBlock,
     Div,
-    Image,
     Math,
     Plain,
     RawBlock,
@@ -21,17 +21,24 @@ from report import font, mathematics, pandoc
 from report.chapter import TEMPLATES
 from report.document import Document
 
-MIME_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".woff": "font/woff"}
+MIME_TYPES = {".png": "image/png", ".woff": "font/woff"}
+# What stands for itself in the address of an SVG: not <, > and quotation marks, which
+# could be taken for those of the page, not # and %, which have a meaning there.
+ADDRESS_SIGNS = " !$'()*+,-./:;=?@[]^_`{|}~"
+# The colours of code in the style sheet, and pandoc's kinds of token that have them.
+TOKENS = {
+    "k": {"kw", "cf", "im"},  # keywords
+    "s": {"st", "vs", "ss", "ch", "sc"},  # strings
+    "c": {"co", "do", "an", "cv", "in"},  # comments
+    "n": {"dv", "bn", "fl", "cn"},  # numbers
+    "f": {"bu", "fu", "at"},  # functions
+}
 
 
 def write(document: Document) -> str:
     """Return the page: formulas as MathML, pictures and typeface inside, no script."""
 
     def action(kind, content):
-        if kind == "Image":
-            attributes, alternative, (file, title) = content
-            address = _data_address(file, document.images[file])
-            return Image(attributes, alternative, [address, title])
         if kind == "Math":
             return Math(content[0], mathematics.for_mathml(content[1]))
         if kind == "Table":
@@ -57,11 +64,58 @@ def write(document: Document) -> str:
         f"--template={TEMPLATES / 'report.html'}",
         metadata=document.metadata,
     )
-    typeface = _data_address("formulas.woff", font.subset(_text_of_formulas(page)))
-    return page.replace("formulas.woff", typeface, 1)
+    page = _lean(page)
+    typeface = _base64("formulas.woff", font.subset(_text_of_formulas(page)))
+    page = page.replace("formulas.woff", typeface, 1)
+    return re.sub(
+        '(?<=<img src=")[^"]+',
+        lambda found: _address(found[0], document.images[html.unescape(found[0])]),
+        page,
+    )
 
 
-def _data_address(file: str, content: bytes) -> str:
+def _lean(page: str) -> str:
+    """Take out what pandoc writes and a browser assumes anyway."""
+    page = re.sub(r"<pre class=.sourceCode.*?</pre>", _lean_code, page, flags=re.DOTALL)
+    page = re.sub(r'(<div class="sourceCode") id="cb\d+"', r"\1", page)
+    page = re.sub(r'(<t[dh][^>]*) style="text-align: left;"', r"\1", page)
+    return page.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
+
+
+def _lean_code(found: re.Match) -> str:
+    """Return a block of code without what weighs more than half of it.
+
+    pandoc gives each line an address and a link to itself, each token a span of its
+    own, and each quotation mark six signs.
+    """
+    code = re.sub(r'<span id="cb[\d-]+"><a [^>]*></a>', "<span>", found[0])
+    code = re.sub(r'<span class="([\w ]+)">([^<]*)</span>', _token, code)
+    code = re.sub(
+        r'(<span class="\w">)[^<]*</span>(?:\1[^<]*</span>)+',
+        lambda run: f"{run[1]}{re.sub('<[^>]*>', '', run[0])}</span>",
+        code,
+    )
+    return code.replace("&quot;", '"').replace("&#39;", "'")
+
+
+def _token(found: re.Match) -> str:
+    """Return a token in the class of its colour; bare when it has none."""
+    kinds = found[1].split()
+    for name, coloured in TOKENS.items():
+        if not coloured.isdisjoint(kinds):
+            return f'<span class="{name}">{found[2]}</span>'
+    return found[2]
+
+
+def _address(file: str, content: bytes) -> str:
+    """Return a picture as an address: that of an SVG is text, shorter than base64."""
+    if PurePath(file).suffix != ".svg":
+        return _base64(file, content)
+    text = content.decode().replace("'", "&apos;").replace('"', "'")
+    return f"data:image/svg+xml,{quote(text, safe=ADDRESS_SIGNS)}"
+
+
+def _base64(file: str, content: bytes) -> str:
     encoded = base64.b64encode(content).decode()
     return f"data:{MIME_TYPES[PurePath(file).suffix]};base64,{encoded}"
 

@@ -183,6 +183,8 @@ class Numbering:
         key = values["key"]
         if not values["alt"]:
             self._error(f"the figure {key!r} has no alternative text")
+        if not values["file"]:
+            self._error(f"the figure {key!r} holds no picture: run its cell again")
         picture = Image(
             ["", [], [["width", f"{values['width']}in"]]],
             [Str(values["alt"])],

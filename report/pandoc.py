@@ -5,10 +5,14 @@ constructors of `pandocfilters`.
 """
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
-import pypandoc
+from report.errors import ReportError
 
 API_VERSION = [1, 23, 1]
 
@@ -21,6 +25,24 @@ MARKDOWN = (
 
 class PandocError(ValueError):
     """pandoc refused its input, or warned that it would lose a part of it."""
+
+
+@cache
+def program() -> str:
+    """Return the path of the pandoc that the package pypandoc_binary brings.
+
+    Never another one on PATH: `report.mathematics` mends what this version writes.
+    Raises ReportError when the package is missing, or brings no program.
+    """
+    package = find_spec("pypandoc")
+    folder = Path(package.origin).parent / "files" if package else None
+    if folder and (found := shutil.which("pandoc", path=folder)):
+        return found
+    raise ReportError(
+        f"There is no pandoc in {folder or 'this environment'}: it comes with the "
+        "package pypandoc_binary (pypandoc alone brings none). Run `make environment`, "
+        'or `python -m pip install -e ".[build]"`.'
+    )
 
 
 def read(markdown: str) -> list:
@@ -76,7 +98,7 @@ def transformed(tree, action: Callable):
 
 def _run(text: str, *arguments: str) -> str:
     finished = subprocess.run(
-        [pypandoc.get_pandoc_path(), "--wrap=preserve", *arguments],
+        [program(), "--wrap=preserve", *arguments],
         input=text,
         capture_output=True,
         encoding="utf-8",

@@ -41,7 +41,8 @@ def update(readme: Path, folder: Path, write: bool) -> bool:
         raise ValueError(
             f"{readme.name} needs these two lines once, in this order:\n{BEGIN}\n{END}"
         )
-    wanted = f"{before}{begin}\n\n{table(runs.headlines(folder))}\n\n{end}{after}"
+    results = table(runs.headlines(folder, images=True))
+    wanted = f"{before}{begin}\n\n{results}\n\n{end}{after}"
     if wanted == content:
         return False
     if write:
@@ -52,10 +53,12 @@ def update(readme: Path, folder: Path, write: bool) -> bool:
 def table(found: dict[str, Interval]) -> str:
     """Return the results that have runs and a chapter, as a Markdown table.
 
-    found: name of a headline -> mean test accuracy over its seeds, with 95 % interval.
+    found: name of a headline -> mean test accuracy over its seeds, with a 95 % interval
+    that covers seeds and test images.
     """
     lines = [
-        "| result | ours: mean, 95 % interval, seeds | the sources reported |",
+        "| result | ours: mean, 95 % interval over seeds and images, number of seeds "
+        "| the sources reported, without intervals |",
         "|---|---|---|",
     ]
     for result in claims.results():

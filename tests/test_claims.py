@@ -150,6 +150,22 @@ def test_an_id_that_nobody_knows_is_found(tmp_path):
     assert unknown_ids(tmp_path) == {"R119"}
 
 
+def test_cells_that_name_test_images_are_counted_by_section(tmp_path):
+    written(
+        tmp_path,
+        "01_a",
+        new_markdown_cell("# A\n\nThe images of `digits.test`."),
+        new_code_cell('final["test"]; test = 1; tester.tests'),
+        new_markdown_cell("## Looks"),
+        new_code_cell("judged = evaluate(model, digits.test)"),
+        new_code_cell("few = data.load('varres').test[32].images[:5]"),
+        new_code_cell("# digits.test\ntext = 'digits.test'"),
+    )
+    written(tmp_path, "02_b", new_markdown_cell("# B"), new_code_cell("1"))
+    assert {p.heading: n for p, n in claims.looks(tmp_path).items()} == {"Looks": 2}
+    assert claims.looks()  # every notebook of the project can be read
+
+
 # --- The links ------------------------------------------------------------------------
 
 HEADINGS = [

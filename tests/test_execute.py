@@ -159,21 +159,27 @@ def test_a_notebook_whose_data_are_missing_says_so_and_keeps_its_outputs(tmp_pat
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_a_notebook_that_reads_the_others_follows_their_headings(
+def test_a_notebook_that_reads_the_others_follows_what_they_answer_and_look_at(
     executor, tmp_path, monkeypatch
 ):
-    place = SimpleNamespace(link="a heading")
+    place, looks = SimpleNamespace(link="a heading"), {}
     monkeypatch.setattr(claims, "answers", lambda: {"R1": [place]})
+    monkeypatch.setattr(claims, "looks", lambda: looks)
     alone = write(tmp_path / "01_alone.ipynb", COUNT)
     reading = write(tmp_path / "02_reading.ipynb", COUNT + "  # reads")
     content = nbformat.read(reading, as_version=4)
     content.cells[0].metadata["tags"] = ["reads-notebooks"]
     nbformat.write(content, reading)
-    for runs in (2, 3, 3):
+    for runs, change in (
+        (2, lambda: setattr(place, "link", "another heading")),
+        (3, lambda: looks.update({claims.Place("03_a.ipynb", 3, "A", "A"): 1})),
+        (4, lambda: None),
+        (4, lambda: None),
+    ):
         for notebook in (alone, reading):
             executor.execute_if_changed(notebook)
         assert (tmp_path / "ran").read_text() == "." * runs
-        place.link = "another heading"
+        change()
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -290,9 +296,7 @@ def test_a_build_goes_on_with_stored_outputs(stored, capsys):
     assert "06_maps: CIFAR-10 could not be had (no answer); the stored" in printed
     assert "Not executed" in content.cells[0].outputs[0].data["text/markdown"]
     kept = nbformat.read(execute.EXECUTED / stored.name, as_version=4)
-    assert (
-        "digest" not in kept.metadata
-    )  # so that it is executed once the data are there
+    assert "digest" not in kept.metadata  # so that data which arrive get it executed
     assert "stored" not in str(nbformat.read(stored, as_version=4))
 
 

@@ -270,6 +270,15 @@ def test_a_family_is_shown_whole_or_not_at_all():
                 show(part)
 
 
+def test_a_note_speaks_of_one_kind_of_interval():
+    right = np.eye(10, 20) == 0
+    pairs = {"seeds": (BETTER, WORSE), "images": (right, right)}
+    mixed = stats.family(pairs, images={"images": "same"})
+    assert len(text.comparison_rows(mixed)[1]) == 2
+    with pytest.raises(ValueError, match="write a caption that tells them apart"):
+        text.comparison_note(mixed)
+
+
 def test_a_finding_is_told_with_what_its_verdict_needs():
     found = stats.compare(BETTER, WORSE)
     assert text.told(found) == (

@@ -7,17 +7,21 @@ the real notebooks, when a build has left them in build/executed/.
 import base64
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import nbformat
 import pytest
 import typst
+from browser import MISSING as NO_BROWSER
+from browser import started as start_browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import (
@@ -605,24 +609,34 @@ def test_refused_formulas_come_with_a_hint(formula):
     assert "cannot be typeset in both outputs: " in mathematics.refusal(formula)
 
 
+@pytest.fixture
+def newer_pandoc(tmp_path, monkeypatch):
+    """A program that calls itself pandoc, first on PATH."""
+    newer = tmp_path / "pandoc"
+    newer.write_text("#!/bin/sh\necho pandoc 99.1\n", "utf-8")
+    newer.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    pandoc.program.cache_clear()
+    assert shutil.which("pandoc") == str(newer)
+
+
+def test_the_pandoc_of_the_package_is_taken_whatever_is_on_path(newer_pandoc):
+    assert Path(pandoc.program()).parent.parent.name == "pypandoc"
+    assert pandoc.read("*one*")[0]["t"] == "Para"
+
+
+@pytest.mark.parametrize("package", ["missing", "without a program"])
+def test_a_missing_pandoc_is_an_error_that_names_the_package(
+    package, newer_pandoc, tmp_path, monkeypatch
+):
+    origin = str(tmp_path / "pypandoc" / "__init__.py")
+    found = None if package == "missing" else ModuleSpec("x", None, origin=origin)
+    monkeypatch.setattr(pandoc, "find_spec", lambda name: found)
+    with pytest.raises(ReportError, match="package pypandoc_binary"):
+        pandoc.program()
+
+
 # --- The ways to start it -------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "exporter, ending, begin",
-    [("HTMLReport", "html", b"<!DOCTYPE html>"), ("PDFReport", "pdf", b"%PDF-")],
-)
-def test_nbconvert_finds_the_exporters(exporter, ending, begin, tmp_path):
-    notebook = second_notebook()
-    notebook.cells[-1].source = "## Summary"  # without its link to the first
-    nbformat.write(notebook, tmp_path / "02_gradients.ipynb")
-    command = [sys.executable, "-P", "-m", "nbconvert", "--to", f"report.{exporter}"]
-    subprocess.run(
-        [*command, str(tmp_path / "02_gradients.ipynb")], cwd=project.ROOT, check=True
-    )
-    written = {path.name for path in tmp_path.iterdir()}
-    assert written == {"02_gradients.ipynb", f"02_gradients.{ending}"}
-    assert (tmp_path / f"02_gradients.{ending}").read_bytes().startswith(begin)
 
 
 @pytest.fixture
@@ -712,15 +726,11 @@ def test_navigation_is_written_once(tmp_path):
 
 @pytest.fixture(scope="module")
 def browser():
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("no Chromium here: install Debian's package `chromium`")
-    api = pytest.importorskip("playwright.sync_api")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=quiet)
+    pytest.importorskip("playwright")
+    with start_browser() as started:
+        if started is None:
+            pytest.skip(NO_BROWSER)
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module", params=["light", "dark"])

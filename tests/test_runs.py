@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers import runs
-from helpers.data import Split
+from helpers import data, runs, stats
+from helpers.data import DataSet, Split
+from helpers.data.catalogue import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -342,3 +343,80 @@ def test_records_become_rows_of_numbers():
         32: Split(torch.zeros(2, 1, 32, 32), torch.tensor([2, 2])),
     }
     assert runs.rightness(records, test).tolist() == [[1, 0, 0, 1], [1, 1, 0, 1]]
+
+
+# --- The labels that recorded answers are judged by -----------------------------------
+
+
+@pytest.fixture
+def labelled(tmp_path, monkeypatch):
+    """Runs of two names on a data set of four test images, whose labels are kept."""
+    monkeypatch.setattr(runs, "LABELS", tmp_path / "labels")
+    test = {
+        side: Split(torch.zeros(2, 1, side, side), torch.tensor(digits))
+        for side, digits in ((32, [1, 2]), (64, [3, 4]))
+    }
+    dataset = DataSet("varres", tuple("0123456789"), "s", False, "f", test, test)
+    runs.keep_labels(dataset, runs.LABELS)
+    for name, answers in (
+        ("varres/one", ["1234", "1230", "1204"]),
+        ("varres/two", ["0000"]),
+    ):
+        for seed, digits in enumerate(answers):
+            answered = {"32": digits[:2], "64": digits[2:]}
+            accuracy = sum(map(str.__eq__, digits, "1234")) / 4
+            run = record(seed, name, accuracy, data="varres")
+            run |= {"fingerprint": "f", "test_predictions": answered}
+            runs.append(tmp_path, run)
+    return tmp_path
+
+
+def test_recorded_answers_are_judged_without_images(labelled):
+    found = runs.named(labelled)
+    assert [*found] == ["varres/one", "varres/two"]
+    right = [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 1]]
+    assert runs.rightness(found["varres/one"]).tolist() == right
+    with pytest.warns(UserWarning, match="varres/two has one seed"):
+        both = runs.headlines(labelled, images=True)
+    assert both == {"varres/one": stats.accuracy_interval(right)}
+    with pytest.warns(UserWarning, match="varres/two has one seed"):
+        by_seed = runs.headlines(labelled)["varres/one"]
+    assert by_seed == stats.t_interval([1, 0.75, 0.75]) != both["varres/one"]
+
+
+def test_answers_whose_labels_are_not_recorded_are_refused(labelled):
+    (one, *_), (two,) = runs.named(labelled).values()
+    with pytest.raises(ValueError, match="runs of none came in: give those of one"):
+        runs.rightness([])
+    two["config"]["data"] = "mnist"
+    with pytest.raises(ValueError, match="runs of mnist, varres came in"):
+        runs.rightness([one, two])
+    with pytest.raises(ValueError, match="on data f by the name of 'mnist', whose"):
+        runs.rightness([two])
+    one["fingerprint"] = "other"
+    with pytest.raises(ValueError, match="on data other by the name of 'varres'"):
+        runs.rightness([one])
+
+
+def test_every_recorded_answer_has_its_label_and_gives_the_recorded_accuracy():
+    found = runs.named(runs.RECORDED)
+    assert {name.split("/")[0] for name in found} == {*data.NAMES}
+    for name, records in found.items():
+        right = runs.rightness(records).mean(1)
+        assert right == pytest.approx(runs.test_accuracy(records), abs=1e-9), name
+
+
+@pytest.mark.parametrize("name", [name for name, r in RECIPES.items() if r.embedded])
+def test_the_kept_labels_are_those_of_the_data(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("REPORT_DATA", raising=False)
+    monkeypatch.delenv("REPORT_PROFILE", raising=False)
+    written = runs.keep_labels(data.load(name), tmp_path)
+    assert written.read_text() == (runs.LABELS / written.name).read_text()
+
+
+def test_labels_of_the_quick_sets_are_not_kept(monkeypatch, capsys):
+    monkeypatch.setenv("REPORT_PROFILE", "quick")
+    monkeypatch.setattr(sys, "argv", ["runs", "--labels"])
+    with pytest.raises(SystemExit):
+        runs.main()
+    assert "REPORT_PROFILE=quick has other test images" in capsys.readouterr().err

@@ -367,6 +367,24 @@ def test_equal_needs_a_margin_and_an_interval_inside_of_it():
     assert by_seed(decisive(10), margin=0.005).verdict is Verdict.FOUND
 
 
+def test_a_family_of_mixed_kinds_judges_each_as_a_family_of_its_kind_would():
+    """One size for all; images and margin only where they are given."""
+    seeds = (np.array(ACCURACY) + 1e-4, np.array(ACCURACY))
+    pairs = {"of images": (RIGHT, RIGHT[::-1]), "of seeds": seeds, "alike": seeds}
+    mixed = stats.family(pairs, images={"of images": "same"}, margin={"alike": 0.001})
+    of_images = stats.family(
+        {name: pairs["of images"] for name in pairs}, images="same"
+    )
+    of_seeds = stats.family({name: seeds for name in pairs})
+    alike = stats.family({name: seeds for name in pairs}, margin=0.001)
+    assert mixed["of images"] == of_images["of images"]
+    assert mixed["of seeds"] == of_seeds["of seeds"]
+    assert mixed["alike"] == alike["alike"]
+    assert mixed["alike"].verdict is Verdict.EQUAL
+    assert mixed["of seeds"].verdict is Verdict.FOUND
+    assert {finding.family for finding in mixed.values()} == {3}
+
+
 def test_equal_values_are_no_finding():
     finding = stats.compare(ACCURACY, ACCURACY)
     assert (finding.difference, finding.low, finding.high) == (0, 0, 0)
@@ -713,6 +731,14 @@ def test_class_numbers_are_no_truth_values(answer):
             "a median is over seeds alone",
         ),
         (lambda: stats.compare(ACCURACY, ACCURACY, margin=-0.1), "margin is -0.1"),
+        (
+            lambda: stats.family({"a": (RIGHT, RIGHT)}, images={"b": "same"}),
+            r"images is given for \['b'\], which the family does not compare",
+        ),
+        (
+            lambda: stats.family({"a": (ACCURACY, ACCURACY)}, margin={"a": 0}),
+            "comparison 'a': margin is 0",
+        ),
         (lambda: stats.compare(ACCURACY, ACCURACY, margin=0), "margin is 0"),
         (lambda: stats.mcnemar([], []), "give one row, one per image"),
         (lambda: stats.mcnemar(RIGHT, RIGHT), "give one row, one per image"),

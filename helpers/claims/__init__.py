@@ -2,12 +2,15 @@
 
 Rows, errata, questions and results stand in TOML files in this folder. A cell of a
 notebook names in its metadata, under the key "rows", the ids that it answers or proves;
-`answers()` finds it.
+`answers()` finds it. `looks()` finds the cells that name test images.
 """
 
+import ast
 import json
 import re
 import tomllib
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -159,18 +162,43 @@ def answers(folder: Path | None = None) -> dict[str, list[Place]]:
     cells of one section give one place; an id that no cell names is missing.
     """
     answered: dict[str, list[Place]] = {}
+    for place, cell in _cells(folder):
+        for identifier in cell["metadata"].get("rows", []):
+            places = answered.setdefault(identifier, [])
+            if place not in places:
+                places.append(place)
+    return answered
+
+
+def looks(folder: Path | None = None) -> dict[Place, int]:
+    """How many cells of each section name the test images of a data set, in order.
+
+    That is what an attribute `test` gives, as in `digits.test`, whatever for: to judge
+    by them, to show one, to count them. folder: as for `answers`.
+    """
+    return dict(
+        Counter(
+            place
+            for place, cell in _cells(folder)
+            if cell["cell_type"] == "code" and _names_test("".join(cell["source"]))
+        )
+    )
+
+
+def _names_test(code: str) -> bool:
+    nodes = ast.walk(ast.parse(code))
+    return any(isinstance(n, ast.Attribute) and n.attr == "test" for n in nodes)
+
+
+def _cells(folder: Path | None) -> Iterator[tuple[Place, dict]]:
+    """Every cell of the numbered notebooks, with the section that it stands in."""
     for path in sorted((folder or ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         level, heading = 0, ""
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
             if cell["cell_type"] == "markdown":
                 found = _headings("".join(cell["source"]))
                 level, heading = found[-1] if found else (level, heading)
-            for identifier in cell["metadata"].get("rows", []):
-                places = answered.setdefault(identifier, [])
-                place = _place(path.name, level, heading)
-                if place not in places:
-                    places.append(place)
-    return answered
+            yield _place(path.name, level, heading), cell
 
 
 def _entries(kind: str) -> list[dict]:
