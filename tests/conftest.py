@@ -6,6 +6,7 @@ tests marked `machine` may be skipped there, too.
 """
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,6 +15,18 @@ import torch
 # more so when two processes share the cores. Children inherit the variable.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def small_data() -> Iterator[None]:
+    """Small data sets, unpacked once for all tests of a file."""
+    from helpers.training.batches import load_data  # takes its time, as torch does
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPORT_PROFILE", "quick")
+        load_data.cache_clear()
+        yield
+    load_data.cache_clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

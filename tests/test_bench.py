@@ -180,6 +180,7 @@ def test_pipelines_yield_how_many_images_they_have_changed(monkeypatch):
     assert not torch.equal(changed[0], changed[1])
 
 
+@pytest.mark.timing
 def test_all_pipelines_take_turns_and_are_recorded(root):
     state = torch.random.get_rng_state()
     few = split(1024)

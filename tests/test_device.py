@@ -32,6 +32,7 @@ def page_faults(keep):
     return int(done.stdout)
 
 
+@pytest.mark.machine
 @pytest.mark.skipif(not keep_freed_memory(), reason="needs GNU's allocator")
 def test_freed_memory_is_kept():
     assert page_faults(keep=True) < page_faults(keep=False) / 2

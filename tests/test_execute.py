@@ -232,6 +232,7 @@ print("trained", matplotlib.get_backend())
 """
 
 
+@pytest.mark.slow
 def test_runs_are_trained_again_with_visible_bars_and_only_once(
     tmp_path, monkeypatch, capfd
 ):

@@ -12,7 +12,6 @@ from torch import nn
 from helpers import models
 from helpers.models import CifarNet, FixedNet, GlobalPool, LabNet, VariableNet
 from helpers.training import Config, Training
-from helpers.training import batches as batching
 from helpers.training.loop import reproducible
 
 POOLINGS = ("max", "mean", "active mean", "log-sum-exp", "gem")
@@ -270,9 +269,8 @@ def test_a_pooling_or_sharpness_without_meaning_is_refused():
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_every_pooling_trains(pooling, precision, monkeypatch):
-    monkeypatch.setenv("REPORT_PROFILE", "quick")
-    batching.load_data.cache_clear()
+@pytest.mark.usefixtures("small_data")
+def test_every_pooling_trains(pooling, precision):
     config = Config(
         data="varres",
         network="VariableNet",
@@ -287,7 +285,6 @@ def test_every_pooling_trains(pooling, precision, monkeypatch):
         training = Training(config, seed=0)
         for _ in range(config.epochs):
             training.run_epoch()
-    batching.load_data.cache_clear()
     losses = training.history["train_loss"]
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0] - 0.01
 

@@ -281,6 +281,7 @@ def colab(tmp_path):
     return working, variables
 
 
+@pytest.mark.slow
 def test_set_up_fetches_the_report_in_an_empty_folder(colab):
     working, variables = colab
     for _ in range(2):  # the second time it is there already

@@ -22,14 +22,11 @@ TINY = Config(epochs=1, batch_size=200)
 
 
 @pytest.fixture(autouse=True)
-def folder(monkeypatch, tmp_path):
+def folder(small_data, monkeypatch, tmp_path):
     """Small data, and records in a folder of the test's own."""
-    monkeypatch.setenv("REPORT_PROFILE", "quick")
     monkeypatch.setenv("REPORT_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("REPORT_CLUSTER", raising=False)
-    batching.load_data.cache_clear()
-    yield tmp_path / "runs"
-    batching.load_data.cache_clear()
+    return tmp_path / "runs"
 
 
 @pytest.fixture
@@ -125,7 +122,9 @@ def test_a_headline_is_tested_once_and_keeps_its_weights(trained):
     images = batching.load_data("mnist").test[28].images
     for record in records:
         with torch.no_grad():
-            scores = load_model(record)(batching.network_input(images))
+            model = load_model(record)
+            assert model[3].weight.is_contiguous(memory_format=torch.channels_last)
+            scores = model(batching.network_input(images))
         predictions = "".join(map(str, scores.argmax(1).tolist()))
         assert record["test_predictions"] == {"28": predictions}
     # A headline serves a sweep too.
@@ -207,6 +206,7 @@ def wait_until(condition, seconds=60):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_gives_what_local_processes_give(
     cluster, monkeypatch, tmp_path
 ):

@@ -14,14 +14,7 @@ from helpers.training import batches as batching
 from helpers.training import throughput as bench
 from helpers.training.together import Together
 
-
-@pytest.fixture(autouse=True)
-def stand_in(monkeypatch):
-    monkeypatch.setenv("REPORT_PROFILE", "quick")
-    batching.load_data.cache_clear()
-    with bench.reproducible():  # as it keeps to one thread, the tests run in peace
-        yield
-    batching.load_data.cache_clear()
+pytestmark = pytest.mark.usefixtures("small_data")
 
 
 # --- Several networks as one ----------------------------------------------------------
@@ -178,6 +171,8 @@ def test_per_sample_images_are_those_of_the_batches():
     assert label == split.labels[5]
 
 
+@pytest.mark.slow
+@pytest.mark.timing
 def test_all_ways_take_turns_in_every_round():
     measured = bench.measure(batch_size=64, rounds=1, seconds=0.02, quiet=True)
     assert len({way.way for way in measured}) == len(measured) == 6

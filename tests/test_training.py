@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 
-from helpers import canvas, data
+from helpers import canvas
 from helpers.augment import augment
 from helpers.data import Split
 from helpers.models import CifarNet, FixedNet
@@ -38,12 +38,7 @@ RICH = Config(
 )
 
 
-@pytest.fixture(autouse=True)
-def stand_in(monkeypatch):
-    monkeypatch.setenv("REPORT_PROFILE", "quick")
-    batching.load_data.cache_clear()
-    yield
-    batching.load_data.cache_clear()
+pytestmark = pytest.mark.usefixtures("small_data")
 
 
 def without_times(record):
@@ -217,7 +212,7 @@ def test_the_losses_are_those_of_pytorch_per_sample():
     torch.testing.assert_close(binary, expected)
 
 
-@pytest.mark.parametrize("batch_size", [8, 32, 100, 5_000])
+@pytest.mark.parametrize("batch_size", [7, 32, 96, 5_000])
 def test_the_loss_is_per_sample_on_ragged_batches_too(batch_size):
     # With a vanishing learning rate the epoch's loss is that of the untrained network,
     # at whatever batch size; a mean of batch means would differ.
@@ -241,7 +236,7 @@ def test_the_loss_is_per_sample_on_ragged_batches_too(batch_size):
 
 
 def test_evaluate_tells_loss_and_accuracy_per_resolution_and_over_all():
-    digits = data.load("varres")
+    digits = batching.load_data("varres")
     torch.manual_seed(0)
     model = torch.nn.Sequential(
         torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(16, 10)
@@ -322,6 +317,7 @@ train(config, 3, "mnist/plain", Path(sys.argv[2]), progress=False)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     config = replace(RICH, batch_size=4, epochs=6)
     path = tmp_path / "run.safetensors"
@@ -329,7 +325,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
         [sys.executable, "-c", KILLED, json.dumps(config.to_dict()), str(path)],
         cwd=ROOT,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # a busy machine takes its time to start it
     while saved_epochs(path) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
@@ -396,16 +392,16 @@ def test_the_test_set_is_looked_at_for_a_headline_only(monkeypatch):
 
 def test_every_kind_of_run_learns_the_digits():
     for config in (
-        Config(epochs=4, learning_rate=3e-3),
-        Config(epochs=4, learning_rate=3e-3, loss="binary cross-entropy"),
-        Config(epochs=4, network="LabNet", optimizer="RMSprop"),
-        replace(RICH, epochs=4, batch_size=32, learning_rate=1e-2),
+        Config(epochs=6, learning_rate=3e-3),
+        Config(epochs=6, learning_rate=3e-3, loss="binary cross-entropy"),
+        Config(epochs=6, network="LabNet", optimizer="RMSprop"),
+        replace(RICH, epochs=6, batch_size=32, learning_rate=1e-2),
     ):
         _, record = train(config, seed=0, progress=False)
         history = record["history"]
         assert record["final"]["validation"]["accuracy"] > 0.85, config
         assert history["train_loss"][-1] < history["train_loss"][0]
-        assert len(history["validation_accuracy"]) == 4
+        assert len(history["validation_accuracy"]) == 6
 
 
 def test_every_image_is_augmented_anew_but_never_when_it_is_judged(monkeypatch):
@@ -514,7 +510,7 @@ def test_the_first_epochs_loss_curve_is_complete_and_short():
     mean = np.average(curve, weights=lengths)
     assert mean == pytest.approx(record["history"]["train_loss"][0], rel=0.01)
     _, record = train(Config(epochs=1, batch_size=100), 0, progress=False)
-    assert len(record["first_epoch_losses"]) == 12
+    assert len(record["first_epoch_losses"]) == 10
 
 
 def test_the_bar_shows_accuracy_and_can_be_silenced(capfd, monkeypatch):
