@@ -5,6 +5,8 @@ in the notebooks, figures/, and report/convolution.html and .pdf.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -16,10 +18,10 @@ from nbformat import NotebookNode
 
 from helpers import data
 from report import html, pdf, project
-from report.chapter import ChapterExporter
+from report.chapter import TEMPLATES, ChapterExporter
 from report.document import Document
 from report.errors import ReportError
-from report.execute import Executor, needed_data
+from report.execute import Executor, needed_data, versions
 
 
 def main() -> None:
@@ -37,21 +39,68 @@ def build(arguments: argparse.Namespace) -> None:
     Raises ReportError for damaged data, a failing cell, and what cannot be typeset.
     """
     executed = _without_execution if arguments.no_execute else _with_execution
-    exporter = ChapterExporter()
-    document = Document(
-        [
-            exporter.chapter(content, notebook.stem, notebook.parent)
-            for notebook, content in executed(arguments)
-        ]
-    )
+    notebooks = list(executed(arguments))
     written = project.BUILD / "report"
     if arguments.in_place and arguments.notebooks == project.notebooks():
         written = project.PUBLISHED
     written.parent.mkdir(exist_ok=True)
+    writers = {}
     if not arguments.pdf_only:
-        _write(written.with_suffix(".html"), html.write(document).encode())
+        writers[written.with_suffix(".html")] = lambda d: html.write(d).encode()
     if not arguments.html_only:
-        _write(written.with_suffix(".pdf"), pdf.write(document))
+        writers[written.with_suffix(".pdf")] = pdf.write
+    digest = _digest(notebooks)
+    outdated = [file for file in writers if _stamp(file, digest) != _kept_stamp(file)]
+    for file in writers:
+        if file not in outdated:
+            print(f"{file.relative_to(project.ROOT)}: unchanged")
+    if not outdated:
+        return
+    exporter = ChapterExporter()
+    document = Document(
+        [
+            exporter.chapter(content, path.stem, path.parent)
+            for path, content in notebooks
+        ]
+    )
+    with ThreadPoolExecutor() as pool:  # both wait for other programs most of the time
+        for file in outdated:
+            writers[file] = pool.submit(writers[file], document)
+    for file in outdated:
+        content = writers[file].result()
+        file.write_bytes(content)
+        print(f"{file.relative_to(project.ROOT)}: {len(content) / 1e6:.1f} MB")
+        _stamp_file(file).parent.mkdir(parents=True, exist_ok=True)
+        _stamp_file(file).write_text(_stamp(file, digest))
+
+
+def _digest(notebooks: list[tuple[Path, NotebookNode]]) -> str:
+    """What a document follows from: notebooks, code and templates, versions."""
+    whole = hashlib.sha256()
+    for path, content in notebooks:
+        whole.update(f"{path} {nbformat.writes(content)}".encode())
+    here = project.ROOT / "report"
+    for path in (*sorted(here.glob("*.py")), *sorted(TEMPLATES.iterdir())):
+        whole.update(path.read_bytes())
+    whole.update((project.ROOT / "pyproject.toml").read_bytes())
+    whole.update(json.dumps(versions()).encode())
+    return whole.hexdigest()
+
+
+def _stamp(file: Path, digest: str) -> str:
+    """What `file` was made from, and what it holds; "" while there is no file."""
+    if not file.exists():
+        return ""
+    return f"{digest} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
+def _stamp_file(file: Path) -> Path:
+    return project.BUILD / "stamps" / file.name
+
+
+def _kept_stamp(file: Path) -> str | None:
+    kept = _stamp_file(file)
+    return kept.read_text() if kept.exists() and file.exists() else None
 
 
 def _without_execution(arguments) -> Iterator[tuple[Path, NotebookNode]]:
@@ -107,11 +156,6 @@ def _missing(notebook: Path) -> data.DataMissing | None:
     except ValueError as error:
         raise ReportError(str(error)) from error
     return None
-
-
-def _write(file: Path, content: bytes) -> None:
-    file.write_bytes(content)
-    print(f"{file.relative_to(project.ROOT)}: {len(content) / 1e6:.1f} MB")
 
 
 def _arguments() -> argparse.Namespace:

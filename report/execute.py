@@ -91,10 +91,15 @@ class Executor:
             [data.variant(name).fingerprint for name in needed_data(content)],
             _recorded_runs(content.metadata.get("report", {}).get("runs")),
             _contents(bench.folders()),
-            platform.python_version(),
-            sorted(f"{found.name} {found.version}" for found in distributions()),
+            versions(),
         ]
         return hashlib.sha256(json.dumps(everything).encode()).hexdigest()
+
+
+def versions() -> list[str]:
+    """Return Python and all installed packages with their versions."""
+    packages = sorted(f"{found.name} {found.version}" for found in distributions())
+    return [f"Python {platform.python_version()}", *packages]
 
 
 def needed_data(content: NotebookNode) -> list[str]:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import claims, data
 from report import __main__ as build
@@ -315,3 +315,32 @@ def test_an_earlier_run_needs_no_data(stored, monkeypatch, capsys):
     ((_, content),) = build._with_execution(arguments(count))
     assert content.cells[0].outputs[0].text == "ran\n"
     assert "06_maps: unchanged" in capsys.readouterr().out
+
+
+# --- What has not changed is not written again ----------------------------------------
+
+
+def test_an_unchanged_document_is_not_written_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(project, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(project, "ROOT", tmp_path)
+    monkeypatch.setattr(build, "versions", lambda: [])
+    for name in ("report", "pyproject.toml"):
+        (tmp_path / name).symlink_to(Path(build.__file__).parents[1] / name)
+    content = new_notebook(cells=[new_markdown_cell("# One\n\nIt is short.")])
+    notebook = tmp_path / "01_one.ipynb"
+    page = tmp_path / "build" / "report.html"
+    chosen = arguments(notebook, no_execute=True, html_only=True, pdf_only=False)
+
+    def written():
+        nbformat.write(content, notebook)
+        build.build(chosen)
+        return "report.html: unchanged" not in capsys.readouterr().out
+
+    assert [written(), written()] == [True, False]
+    content.cells[0].source += "\n\nAnd clear."
+    assert [written(), written()] == [True, False]
+    whole = page.read_bytes()
+    page.write_bytes(whole[:-9])
+    assert written() and page.read_bytes() == whole
+    page.unlink()
+    assert written() and page.read_bytes() == whole
