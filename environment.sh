@@ -108,7 +108,7 @@ install() {
 
 install_with() {
     "$venv/bin/python" -m pip install -r requirements.txt "$@" >"$log" 2>&1 && return 0
-    if grep -q 'ResolutionImpossible\|No matching distribution' "$log" &&
+    if grep -Eq 'ResolutionImpossible|No matching distribution' "$log" &&
         ! grep -q 'connection broken' "$log"; then return 1; fi
     tail -n 20 "$log" >&2
     fail "The installation failed: see above, or all of it in $log. With a network and room on the disk, run the same command again."
