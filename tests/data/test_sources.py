@@ -295,6 +295,7 @@ def real(name, monkeypatch, placed=False):
     return data.load(name)
 
 
+@pytest.mark.real
 def test_real_mnist(monkeypatch):
     loaded = real("mnist", monkeypatch)
     assert loaded.train[28].images.shape == (60000, 1, 28, 28)
@@ -303,6 +304,7 @@ def test_real_mnist(monkeypatch):
     assert loaded.fingerprint == "a0d41a1ab5ea3073"
 
 
+@pytest.mark.real
 def test_real_varres(monkeypatch):
     loaded = real("varres", monkeypatch)
     train = {r: tuple(s.images.shape) for r, s in loaded.train.items()}
@@ -319,6 +321,7 @@ def test_real_varres(monkeypatch):
     }
 
 
+@pytest.mark.real
 def test_real_cifar10(monkeypatch):
     loaded = real("cifar10", monkeypatch)
     assert loaded.train[32].images.shape == (50000, 3, 32, 32)
@@ -327,6 +330,7 @@ def test_real_cifar10(monkeypatch):
     assert loaded.test[32].labels.bincount().tolist() == [1000] * 10
 
 
+@pytest.mark.real
 def test_the_rebuilt_canvases_are_those_of_the_archive(monkeypatch):
     """All 70,000 images, each bit, in the same order."""
     archive = real("varres", monkeypatch, placed=True)
@@ -338,6 +342,8 @@ def test_the_rebuilt_canvases_are_those_of_the_archive(monkeypatch):
             assert torch.equal(split.labels, published.labels)
 
 
+@pytest.mark.real
+@pytest.mark.timing
 def test_a_second_load_takes_about_a_second(monkeypatch):
     real("varres", monkeypatch, placed=True)
     monkeypatch.setattr(images, "_decode", refuse_to_decode)
