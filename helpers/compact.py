@@ -30,6 +30,7 @@ GLYPH_UNITS = 4  # for each of the 100
 REFERENCE = re.compile(r"#([^\s\"()]+)")
 SEGMENT = re.compile(r"([MLQCz])([^MLQCz]*)")
 KNOWN_PATH = re.compile(r"[MLQCz\d\s.e+-]+")
+NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?")
 TRANSFORMATION = re.compile(r"(\w+)\(([^)]*)\)")
 EMBEDDED_PNG = re.compile(r"data:image/png;base64,([\w+/=\s]+)")
 
@@ -46,7 +47,8 @@ def png(content: bytes) -> bytes:
     `LARGEST_ERROR`, keeps its colours.
     """
     image = Image.open(BytesIO(content))
-    if image.convert("RGBA").getextrema()[-1] == (255, 255):  # nothing is transparent
+    is_opaque = image.convert("RGBA").getextrema()[-1] == (255, 255)
+    if is_opaque and image.mode not in ("L", "P"):
         image = image.convert("RGB")
         grey = image.convert("L")
         # The strongest colours of a map are rare, and must stay as they are: this way
@@ -159,7 +161,7 @@ def _round(element: Element, glyphs: set[str], in_text: bool = False) -> None:
     factor, decimals = (GLYPH_UNITS, 0) if in_text else (1, DECIMALS)
     is_text = any(child.get("href") in glyphs for child in element)
     for name in ("x", "y", "width", "height"):
-        if re.fullmatch(r"[\d.e+-]+", attributes.get(name, "")):
+        if NUMBER.fullmatch(attributes.get(name, "")):
             attributes[name] = _number(float(attributes[name]) * factor, decimals)
     if "d" in attributes:
         attributes["d"] = _path(attributes["d"], factor, decimals)
@@ -174,7 +176,7 @@ def _transform(attributes: dict, factor: float, decimals: int, scale: float) -> 
     """Round a transformation; say a shift alone by x and y, which is shorter."""
     steps = []
     for name, arguments in TRANSFORMATION.findall(attributes.pop("transform")):
-        values = [float(value) for value in re.split(r"[\s,]+", arguments.strip())]
+        values = [float(value) for value in NUMBER.findall(arguments)]
         if name == "translate":
             numbers = [_number(value * factor, decimals) for value in values]
         else:

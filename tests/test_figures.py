@@ -2,6 +2,8 @@
 
 import base64
 import os
+import re
+from io import BytesIO
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,22 +36,38 @@ def draw():
     return figure
 
 
-def test_show_writes_the_file_and_displays_it_with_caption_and_alt(displayed, tmp_path):
-    figures.show(draw(), "line", "Rises, n = 3 & more.", 'A "line" from 1 to 3.')
+@pytest.mark.parametrize("format", ["svg", "png"])
+def test_show_writes_the_file_and_holds_it_once(displayed, tmp_path, format):
+    alt = 'A "line" from 1 to 3.'
+    figures.show(draw(), "line", "Rises, n = 3 & more.", alt, format)
     (data, report) = displayed[0]
-    content = (tmp_path / "line.svg").read_text()
-    assert data["image/svg+xml"] == content and content.startswith("<?xml")
-    encoded = base64.b64encode(content.encode()).decode()
-    assert f"data:image/svg+xml;base64,{encoded}" in data["text/html"]
+    content = (tmp_path / f"line.{format}").read_bytes()
+    assert content.startswith({"svg": b"<svg", "png": b"\x89PNG"}[format])
+    assert data.keys() == {"text/plain", "text/html"}
+    (held,) = re.findall(r'src="data:(image/[\w+]+);base64,([^"]+)"', data["text/html"])
+    assert held == (figures.MIME_TYPES[format], base64.b64encode(content).decode())
     assert 'alt="A &quot;line&quot; from 1 to 3."' in data["text/html"]
     assert "<figcaption>Rises, n = 3 &amp; more.</figcaption>" in data["text/html"]
+    assert data["text/plain"] == "Figure: Rises, n = 3 & more."
     assert report == {
         "kind": "figure",
         "key": "line",
         "caption": "Rises, n = 3 & more.",
-        "alt": 'A "line" from 1 to 3.',
+        "alt": alt,
         "width": 3.0,
     }
+
+
+def test_show_makes_pictures_small(displayed, tmp_path):
+    drawn = {}
+    for format in ("svg", "png"):
+        buffer = BytesIO()
+        draw().savefig(buffer, format=format, dpi=200)
+        drawn[format] = buffer.getvalue()
+        figures.show(draw(), "line", "Caption.", "Alt.", format)
+        written = (tmp_path / f"line.{format}").read_bytes()
+        assert len(written) < 0.55 * len(drawn[format])
+    plt.close("all")
 
 
 @pytest.mark.parametrize("format", ["svg", "png"])

@@ -1,6 +1,8 @@
 """The notebooks as committed: run in order, sound, and one with helpers and figures."""
 
 import ast
+import base64
+import html
 import json
 import os
 import re
@@ -70,17 +72,25 @@ def test_the_committed_run_used_the_real_data(name):
 
 
 @every_notebook
-def test_figures_are_the_committed_files(name):
+def test_each_figure_is_held_once_and_is_the_committed_file(name):
     for cell in code_cells(name):
         for output in cell.outputs:
             report = output.get("metadata", {}).get("report", {})
             if report.get("kind") != "figure":
                 continue
-            svg = output.data.get("image/svg+xml")
-            file = ROOT / "figures" / f"{report['key']}.{'svg' if svg else 'png'}"
+            key = report["key"]
+            assert output.data.keys() == {"text/plain", "text/html"}, key
+            held = re.findall(
+                r"data:image/(\w+)[\w+]*;base64,([^\"]+)", output.data["text/html"]
+            )
+            assert len(held) == 1, f"{key} is held {len(held)} times"
+            file = ROOT / "figures" / f"{key}.{held[0][0]}"
             assert file.exists(), f"{file.name} is not in figures/"
-            if svg:
-                assert file.read_text() == svg, f"{file.name} is of another run"
+            content = base64.b64decode(held[0][1])
+            assert content == file.read_bytes(), f"{file.name} is of another run"
+            assert f'alt="{html.escape(report["alt"])}"' in output.data["text/html"]
+            caption = html.escape(report["caption"], quote=False)
+            assert f"<figcaption>{caption}</figcaption>" in output.data["text/html"]
 
 
 def test_every_committed_figure_belongs_to_a_notebook():

@@ -11,11 +11,16 @@ import re
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
+import numpy as np
+import pikepdf
 import pytest
 import typst
 from hypothesis import given, settings
@@ -26,7 +31,10 @@ from nbformat.v4 import (
     new_notebook,
     new_output,
 )
+from pandocfilters import stringify
+from PIL import Image
 
+from helpers import figures
 from report import execute, mathematics, navigation, pandoc, pdf, project
 from report import html as html_page
 from report.chapter import ChapterExporter, code_block, quoted
@@ -39,10 +47,14 @@ LATEX = re.compile(r"\\[a-zA-Z]{2}")  # a command that was not converted
 # What compiles but prints as overprinted, lost or misplaced signs.
 MISPRINTED = r"#h\((-1|0)em\)|#scale|parallel|\\\| |^\$"
 SVG = (
-    '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="150">'
-    '<rect width="400" height="150" fill="white"/><path d="M9 99L390 9" stroke="red"/>'
-    "</svg>"
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="400" height="150">'
+    b'<rect width="400" height="150" fill="white"/><path d="M9 99L390 9" stroke="red"/>'
+    b"</svg>"
 )
+TRICKY = """@wraps
+def f(a: int, *b, c="x<y & 'z' > \\n") -> float:
+    \'\'\'Say "so".\'\'\'
+    return f"{a:.1%} of {b!r}" if a < 1e-3 and not c else 0x1F  # "why" & <how>"""
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5E"
     "rkJggg=="
@@ -64,11 +76,21 @@ def shown(data, /, **report):
 
 
 def figure(
-    key="curve", caption="It falls with $k^2$.", alt="One falling curve.", **data
+    key="curve",
+    caption="It falls with $k^2$.",
+    alt="One falling curve.",
+    picture=SVG,
+    format="svg",
 ):
-    data = data or {"image/svg+xml": SVG}
+    held = figures.element(picture, format, key, caption, alt)
     report = {"kind": "figure", "key": key, "caption": caption, "alt": alt}
-    return shown(data, **report, width=5.5)
+    return shown({"text/html": held}, **report, width=5.5)
+
+
+def png(image):
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def table(key="cost", caption="Cost by $k$.", columns=3):
@@ -164,7 +186,11 @@ def second_notebook():
             code(
                 "pass",
                 figure(
-                    "photograph", "A pixel.", 'A "grey" pixel.', **{"image/png": PIXEL}
+                    "photograph",
+                    "A pixel.",
+                    'A "grey" pixel.',
+                    base64.b64decode(PIXEL),
+                    "png",
                 ),
             ),
             text("## Summary\n\nBack to [the loop](01_loops.ipynb#Summary)."),
@@ -234,18 +260,152 @@ class Elements(HTMLParser):
 # --- What both outputs hold -----------------------------------------------------------
 
 
+def opened_pdf(content):
+    return pikepdf.open(BytesIO(content))
+
+
+def tags(content):
+    """All elements of a PDF's structure in their order, as (depth, tag, its text)."""
+    found = []
+    with opened_pdf(content) as document:
+        waiting = [(0, document.Root.StructTreeRoot)]
+        while waiting:
+            depth, element = waiting.pop()
+            children = element.get("/K", [])
+            if not isinstance(children, pikepdf.Array):
+                children = [children]
+            waiting += [
+                (depth + 1, child)
+                for child in reversed(children)
+                if isinstance(child, pikepdf.Dictionary)
+            ]
+            found.append(
+                (depth, str(element.get("/S", "")), str(element.get("/Alt", "")))
+            )
+    return found
+
+
 def test_pdf_is_accessible_and_named(rendered):
     assert rendered.pdf.startswith(b"%PDF-")
-    assert b"<pdfuaid:part>1</pdfuaid:part>" in rendered.pdf
-    assert b"/Lang" in rendered.pdf and b"/StructTreeRoot" in rendered.pdf
+    with opened_pdf(rendered.pdf) as document:
+        metadata = document.Root.Metadata.read_bytes()
+        assert b"<pdfuaid:part>1</pdfuaid:part>" in metadata
+        assert document.Root.Lang == "en" and document.Root.MarkInfo.Marked
+        assert document.docinfo.Title == stringify(rendered.document.metadata["title"])
+        assert document.Root.ViewerPreferences.DisplayDocTitle
+    assert len(tags(rendered.pdf)) > 100
 
 
-def test_every_picture_has_an_alternative_text(rendered):
-    pictures = Elements(rendered.page).named("img")
-    assert len(pictures) == rendered.typst.count("#figure(image(") > 0
-    assert all(picture["alt"].strip() for picture in pictures)
-    assert all(picture["src"].startswith("data:image/") for picture in pictures)
+def figures_of(document):
+    """What pandoc's Figure elements hold: (alternative text, caption)."""
+    found = []
+
+    def note(kind, content):
+        if kind == "Figure":
+            _, caption, blocks = content
+            (picture,) = blocks[0]["c"]
+            found.append((stringify(picture["c"][1]), stringify(caption[1])))
+
+    pandoc.transformed(document.blocks, note)
+    return found
+
+
+def test_every_picture_has_its_alternative_text_and_caption(rendered):
+    alternatives, captions = zip(*figures_of(rendered.document), strict=True)
+    assert all(text.strip() for text in (*alternatives, *captions))
+    elements = Elements(rendered.page)
+    assert tuple(i["alt"] for i in elements.named("img")) == alternatives
+    shown = re.findall(r"<figcaption.*?</figcaption>", rendered.page, re.DOTALL)
+    assert len(shown) == len(captions)
+    for text, caption in zip(shown, captions, strict=True):
+        assert " ".join(plain(text).split()).startswith(" ".join(caption.split()[:4]))
+    in_pdf = tags(rendered.pdf)
+    assert tuple(text for _, tag, text in in_pdf if tag == "/Figure") == alternatives
+    tables = len(elements.named("caption"))
+    assert [tag for _, tag, _ in in_pdf].count("/Caption") == len(captions) + tables
     assert "No description" not in rendered.page + rendered.typst
+
+
+def test_every_picture_is_in_the_page_once_and_as_it_was(rendered):
+    pictures = [i["src"] for i in Elements(rendered.page).named("img")]
+    assert len(pictures) == len(rendered.document.images) > 0
+    for address, (name, content) in zip(
+        pictures, rendered.document.images.items(), strict=True
+    ):
+        kind, data = address.split(",", 1)
+        if kind == "data:image/png;base64":
+            assert base64.b64decode(data) == content, name
+        else:
+            assert kind == "data:image/svg+xml"
+            assert ElementTree.canonicalize(unquote(data)) == ElementTree.canonicalize(
+                content.decode()
+            ), name
+    # Beside them there is the typeface of formulas, and nothing else.
+    assert rendered.page.count('"data:') == len(pictures) + 1
+
+
+def test_every_picture_is_in_the_pdf_once_and_as_it_was():
+    """Vector stays vector; pixels keep their colours, in a palette where one fits."""
+    draw = np.random.default_rng(0)
+    few = draw.choice([[200, 0, 0], [0, 90, 0], [0, 0, 255]], (20, 30))
+    pictures = {
+        "grey": Image.fromarray(draw.integers(0, 256, (20, 30), np.uint8)),
+        "few": Image.fromarray(few.astype(np.uint8)),
+        "many": Image.fromarray(draw.integers(0, 256, (20, 30, 3), np.uint8)),
+    }
+    cells = [text("# Pictures"), code("pass", figure())]
+    for key, image in pictures.items():
+        output = figure(key, "C.", "A picture.", png(image), "png")
+        cells.append(code("pass", output))
+    document = Document(chapters(**{"01_pictures": new_notebook(cells=cells)}))
+    with opened_pdf(pdf.write(document)) as written:
+        found = [
+            pikepdf.PdfImage(item)
+            for item in written.objects
+            if isinstance(item, pikepdf.Stream) and item.get("/Subtype") == "/Image"
+        ]
+        assert len(found) == len(pictures)
+        assert sorted(image.indexed for image in found) == [False, False, True]
+        pixels = {image.as_pil_image().convert("RGB").tobytes() for image in found}
+    assert pixels == {image.convert("RGB").tobytes() for image in pictures.values()}
+
+
+def test_packing_keeps_every_tag_and_every_bit_of_text():
+    document = sample()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pdf, "packed", lambda content: content)
+        printed = pdf.write(document)
+    packed = pdf.packed(printed)
+    assert len(packed) < 0.7 * len(printed)
+    assert tags(packed) == tags(printed)
+    with opened_pdf(printed) as before, opened_pdf(packed) as after:
+        assert before.Root.Metadata.read_bytes() == after.Root.Metadata.read_bytes()
+        for old, new in zip(before.pages, after.pages, strict=True):
+            assert old.Contents.read_bytes() == new.Contents.read_bytes()
+
+
+def test_code_in_the_page_has_neither_links_nor_needless_spans(rendered):
+    blocks = re.findall(r"<pre class=.sourceCode.*?</pre>", rendered.page, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert "<a " not in block and " id=" not in block and "&quot;" not in block
+        assert not re.search(r'(<span class="\w">)[^<]*</span>\1', block)
+    styled = set(re.findall(r'<span class="(\w)">', "".join(blocks)))
+    assert {"k", "n"} <= styled <= set(html_page.TOKENS)
+    for name in html_page.TOKENS:
+        assert f"\n.{name} {{ color: var(--" in rendered.page
+
+
+def test_code_in_the_page_is_that_of_the_cells(small):
+    shown = re.findall(r"<pre class=.sourceCode.*?</pre>", small.page, re.DOTALL)
+    (block,) = (plain(b) for b in shown if "convolve" in b)
+    assert block == "print(convolve(image))  # shown_input"
+    document = Document(
+        chapters(**{"01_a": new_notebook(cells=[text("# Code"), code(TRICKY)])})
+    )
+    page = html_page.write(document)
+    (block,) = re.findall(r"<pre class=.sourceCode.*?</pre>", page, re.DOTALL)
+    assert plain(block) == TRICKY
 
 
 def test_all_links_resolve(rendered):
@@ -288,10 +448,9 @@ def test_tables_have_scopes_and_those_of_cells_captions(rendered):
 
 def readable(rendered):
     """Return all text that a reader can come across, also in pictures."""
-    pictures = re.findall(r"data:image/svg\+xml;base64,([^\"]+)", rendered.page)
-    page = re.sub(r"data:[\w/+-]+;base64,[^\"]+", "", rendered.page)
-    decoded = [base64.b64decode(picture).decode() for picture in pictures]
-    return "\n".join([html.unescape(page), rendered.typst, *decoded])
+    pictures = re.findall(r"data:image/svg\+xml,([^\"]+)", rendered.page)
+    page = re.sub(r"data:[\w/+-]+[;,][^\"]+", "", rendered.page)
+    return "\n".join([html.unescape(page), rendered.typst, *map(unquote, pictures)])
 
 
 @pytest.mark.parametrize(
@@ -375,13 +534,29 @@ def without_typeface(page):
     return re.sub(r"data:font/woff;base64,[^\"')]+", "", page)
 
 
+def unpacked(content):
+    """A PDF before compression, in which machines may differ, and without its name."""
+    buffer = BytesIO()
+    with opened_pdf(content) as document:
+        del document.trailer["/ID"]
+        document.save(
+            buffer,
+            compress_streams=False,
+            stream_decode_level=pikepdf.StreamDecodeLevel.specialized,
+            object_stream_mode=pikepdf.ObjectStreamMode.disable,
+            static_id=True,
+        )
+    return buffer.getvalue()
+
+
 def test_the_finished_report_is_that_of_the_notebooks():
     """Both come from one `make notebooks`; where they differ, run it again."""
     contents = {path.stem: nbformat.read(path, 4) for path in project.notebooks()}
     document = Document(chapters(**contents))
     page = project.PUBLISHED.with_suffix(".html").read_text("utf-8")
     assert without_typeface(page) == without_typeface(html_page.write(document))
-    assert project.PUBLISHED.with_suffix(".pdf").read_bytes() == pdf.write(document)
+    published = project.PUBLISHED.with_suffix(".pdf").read_bytes()
+    assert unpacked(published) == unpacked(pdf.write(document))
 
 
 # --- What each kind of cell becomes ---------------------------------------------------
@@ -487,6 +662,10 @@ BROKEN = {
     "key taken": (code("pass", figure("curve")), "'curve' is taken by 01_loops.ipynb"),
     "no alternative text": (code("pass", figure("new", alt=" ")), "'new' has no alt"),
     "no caption": (code("pass", figure("new", caption="")), "'new' needs a caption"),
+    "no picture": (
+        code("pass", figure("new", picture=b"")),
+        "'new' holds no picture: run its cell again",
+    ),
     "table without caption": (code("pass", table("new", "")), "'new' needs a caption"),
     "no key": (code("pass", figure("")), "without a key"),
     "bare picture": (
