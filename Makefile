@@ -46,5 +46,5 @@ lock: environment ## write the newest allowed versions of packages to requiremen
 	$(PYTHON_IN_VENV) environment.py lock
 
 say-report:
-	@echo "Building the report: about 6 minutes on two cores, seconds when nothing has changed" \
+	@echo "Building the report: about 3 minutes on two cores, seconds when nothing has changed" \
 		"(the first time the environment is made before, which takes 3 to 10 minutes)."

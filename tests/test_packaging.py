@@ -195,8 +195,14 @@ def test_every_file_of_the_packages_is_in_it(source, tmp_path):
 
 # As `jupyter nbconvert`, but in a process to which the installation is added.
 RUN = """
-import site, sys
+import os, site, sys
 packages, source, *sys.argv[1:] = sys.argv[1:]
+# The project may be installed in this environment, too: that one must not be found.
+sys.path[:] = [p for p in sys.path if not os.path.isdir(os.path.join(p, "helpers"))]
+sys.meta_path[:] = [f for f in sys.meta_path if "__editable__" not in repr(f)]
+for name in [name for name in sys.modules if name.startswith("__editable__")]:
+    del sys.modules[name]
+sys.path.insert(0, packages)
 site.addsitedir(packages)
 import helpers, report
 assert helpers.__file__.startswith(source) and report.__file__.startswith(source)
