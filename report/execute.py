@@ -1,5 +1,6 @@
 """Running notebooks, each only when its code or what it rests on has changed."""
 
+import functools
 import hashlib
 import json
 import os
@@ -96,6 +97,7 @@ class Executor:
         return hashlib.sha256(json.dumps(everything).encode()).hexdigest()
 
 
+@functools.cache
 def versions() -> list[str]:
     """Return Python and all installed packages with their versions."""
     packages = sorted(f"{found.name} {found.version}" for found in distributions())
