@@ -143,9 +143,10 @@ def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") 
 def element(picture: bytes, format: str, key: str, caption: str, alt: str) -> str:
     """Return the HTML in which a notebook keeps a figure: the only copy of the picture.
 
-    Viewers of notebooks show one representation of an output. None but HTML has room
-    for caption and alternative text, and a picture that is given as image/svg+xml is
-    taken apart by several of them. In base64 they all show it, GitHub included.
+    Viewers of notebooks show one representation of each output. HTML alone has room for
+    caption and alternative text; and an image/svg+xml is set among the elements of the
+    page by some viewers, where their filters spoil it. An address in base64 is the form
+    that all are known to show.
     """
     encoded = base64.b64encode(picture).decode()
     return (
