@@ -32,7 +32,7 @@ reproduce: environment ## train again all recorded runs (ONLY=03: those of one n
 bench: environment ## measure what the chapters say on speed, into build/bench/; print tables
 	$(PYTHON_IN_VENV) -m helpers.bench.ways
 	$(PYTHON_IN_VENV) -m helpers.bench.pipelines
-	$(PYTHON_IN_VENV) -m helpers.training.throughput
+	$(PYTHON_IN_VENV) -m helpers.bench.throughput
 
 notebooks: environment ## run the notebooks in place: their outputs, figures/, finished report, README.md
 	$(PYTHON_IN_VENV) -m report.navigation

@@ -8,6 +8,7 @@ Every transform takes float32 images (batch, channels, height, width) with value
 to 1 and a generator on their device, and returns the same kind of tensor, in the same
 memory layout. All chance comes from the generator: the same seed gives the same result
 to the bit. ValueError tells of other images, of unknown options and of wrong values.
+Only values on a GPU are not looked at, as that would hold it up.
 
 Each transform draws like the one of torchvision that it names, with bilinear
 interpolation. What comes into view from outside is black, torchvision's `fill=None`; on
@@ -22,6 +23,11 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+
+from helpers.checks import is_number, is_whole, plain
+
+# How far interpolation elsewhere may have led above 1.
+ROUNDING = 1e-5
 
 Transform = Callable[..., Tensor]
 Steps = Sequence[tuple[str, Mapping[str, Any]]]
@@ -85,11 +91,8 @@ def _transform(**rules: _Rule) -> Callable[[Transform], Transform]:
         @torch.no_grad()
         def checked(images: Tensor, generator: Generator, **options: Any) -> Tensor:
             check([(name, options)])
-            if images.dim() != 4 or images.dtype != torch.float32:
-                raise ValueError(
-                    f"the images are {images.dtype} of shape {tuple(images.shape)}: "
-                    "use float32 (batch, channels, height, width)"
-                )
+            options = {option: plain(value) for option, value in options.items()}
+            _check_images(images)
             result = function(images, generator, **options)
             # Rounding may lead to just above 1. An output that is laid out in memory
             # like the images keeps channels_last.
@@ -101,34 +104,44 @@ def _transform(**rules: _Rule) -> Callable[[Transform], Transform]:
     return enter
 
 
-def _is_number(value: Any) -> bool:
-    is_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
+def _check_images(images: Tensor) -> None:
+    if images.dim() != 4 or images.dtype != torch.float32 or 0 in images.shape[1:]:
+        raise ValueError(
+            f"the images are {images.dtype} of shape {tuple(images.shape)}: "
+            "use float32 (batch, channels, height, width), with pixels"
+        )
+    if images.is_cpu and ((images < 0) | (images > 1 + ROUNDING)).any():
+        raise ValueError(
+            f"the images have values from {images.min():.4g} to {images.max():.4g}: "
+            "use values from 0 to 1, such as images / 255"
+        )
 
 
 def _is_range(value: Any) -> bool:
     is_pair = isinstance(value, list | tuple) and len(value) == 2
-    return is_pair and all(map(_is_number, value)) and 0 < value[0] <= value[1]
+    return is_pair and all(map(is_number, value)) and 0 < value[0] <= value[1]
 
 
 def _up_to(high: float) -> _Rule:
     words = f"a number from 0 to {high}"
-    return _Rule(words, lambda value: _is_number(value) and 0 <= value <= high)
+    return _Rule(words, lambda value: is_number(value) and 0 <= value <= high)
 
 
-_FROM_0 = _Rule("a number from 0 up", lambda value: _is_number(value) and value >= 0)
-_ABOVE_0 = _Rule("a number above 0", lambda value: _is_number(value) and value > 0)
+_FROM_0 = _Rule("a number from 0 up", lambda value: is_number(value) and value >= 0)
+_ABOVE_0 = _Rule("a number above 0", lambda value: is_number(value) and value > 0)
 _RANGE = _Rule("two numbers above 0, the smaller one first", _is_range)
 _SHARES = _Rule(
     "two numbers above 0 and at most 1, the smaller one first",
     lambda value: _is_range(value) and value[1] <= 1,
 )
-_COUNT = _Rule(
-    "a whole number from 0 up", lambda value: type(value) is int and value >= 0
+_COUNT = _Rule("a whole number from 0 up", lambda value: is_whole(value) and value >= 0)
+_BORDER = _Rule(
+    "'black' or 'mirror'",
+    lambda value: isinstance(value, str) and value in ("black", "mirror"),
 )
 _ODD = _Rule(
     "an odd whole number from 1 up",
-    lambda value: type(value) is int and value > 0 and value % 2 == 1,
+    lambda value: is_whole(value) and value > 0 and value % 2 == 1,
 )
 
 
@@ -314,17 +327,22 @@ def flip(images: Tensor, generator: Generator, *, probability: float = 0.5) -> T
     return torch.where(chosen, images.flip(-1), images)
 
 
-@_transform(pixels=_COUNT)
-def shift(images: Tensor, generator: Generator, *, pixels: int = 4) -> Tensor:
+@_transform(pixels=_COUNT, border=_BORDER)
+def shift(
+    images: Tensor, generator: Generator, *, pixels: int = 4, border: str = "black"
+) -> Tensor:
     """Move by up to so many whole pixels, down or up and right or left; exact.
 
-    As RandomCrop to the images' own size with `padding=pixels`.
+    border: what comes into view, "black" or the image's own "mirror". As RandomCrop to
+    the images' own size with `padding=pixels`, and padding_mode "symmetric" for the
+    mirror.
     """
     moves = _integers(images, generator, 2 * pixels + 1, 2, 1) - pixels
     sizes = images.new_tensor(images.shape[:1:-1]).view(2, 1)
     unmoved = torch.eye(2, device=images.device).expand(len(images), 2, 2)
     matrices = torch.cat([unmoved, 2 * moves / sizes], 2)
-    return _sample(images, _positions(images, matrices), "nearest")
+    outside = "zeros" if border == "black" else "reflection"
+    return _sample(images, _positions(images, matrices), "nearest", outside)
 
 
 def _uniform(
@@ -375,10 +393,15 @@ def _positions(images: Tensor, matrices: Tensor) -> Tensor:
     return across[:, :, None, :] + downwards[:, :, :, None]
 
 
-def _sample(images: Tensor, grid: Tensor, mode: str = "bilinear") -> Tensor:
-    """Read the images at positions (batch, 2, height, width), black outside."""
+def _sample(
+    images: Tensor, grid: Tensor, mode: str = "bilinear", outside: str = "zeros"
+) -> Tensor:
+    """Read the images at positions (batch, 2, height, width).
+
+    outside: as padding_mode of `F.grid_sample`.
+    """
     grid = grid.permute(0, 2, 3, 1)
-    return F.grid_sample(images, grid, mode, padding_mode="zeros", align_corners=False)
+    return F.grid_sample(images, grid, mode, outside, align_corners=False)
 
 
 def _from_basis(corners: Tensor) -> Tensor:

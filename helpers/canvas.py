@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
+from helpers.checks import whole
+
 CHUNK = 1000  # images that are worked on at a time, to save memory
 
 
@@ -82,24 +84,35 @@ STEPS: dict[str, Callable[..., Tensor]] = {
 
 def check(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Raise ValueError, naming what is allowed, for an unknown step or option."""
-    for name, options in steps:
+    for step in steps:
+        try:
+            name, options = step
+            options = dict(options)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"the step {step!r} is not a pair of a name and options: give one like "
+                "('pad', {'size': 64})"
+            ) from None
         if name not in STEPS:
             raise ValueError(f"unknown preparation {name!r}: use {', '.join(STEPS)}")
         allowed = list(inspect.signature(STEPS[name]).parameters)[1:]
-        if set(dict(options)) != set(allowed):
-            raise ValueError(
-                f"{name} got the options {[*dict(options)]}: it takes {allowed}"
-            )
-        for option, value in dict(options).items():
-            if type(value) is not int or value < 1:
-                raise ValueError(
-                    f"{option} of {name} is {value!r}: use a whole number from 1 up"
-                )
+        if set(options) != set(allowed):
+            raise ValueError(f"{name} got the options {[*options]}: it takes {allowed}")
+        for option, value in options.items():
+            whole(value, f"{option} of {name}", 1)
 
 
 def prepare(images: Tensor, steps: Sequence[tuple[str, Mapping[str, Any]]]) -> Tensor:
-    """Apply the steps, pairs of a name and its options, in their order."""
+    """Apply the steps, pairs of a name and its options, in their order.
+
+    Raises ValueError for other steps, and for other images than the module says.
+    """
     check(steps)
+    if images.dtype != torch.uint8 or images.dim() != 4 or 0 in images.shape[1:]:
+        raise ValueError(
+            f"the images are {images.dtype} of shape {tuple(images.shape)}: use uint8 "
+            "(n, channels, height, width), with pixels"
+        )
     for name, options in steps:
         chunks = [STEPS[name](part, **dict(options)) for part in images.split(CHUNK)]
         images = torch.cat(chunks)

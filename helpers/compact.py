@@ -83,7 +83,7 @@ def svg(text: str) -> str:
     _drop_blanks(root, definitions)
     root.insert(0, definitions)
     _round(root, {f"#{e.get('id')}" for e in definitions if _is_glyph(e)})
-    _rename(root, definitions)
+    _rename(root)
     _style_definitions(root, definitions)
     _share_styles(root, definitions)
     root.set("xmlns", "http://www.w3.org/2000/svg")
@@ -276,7 +276,7 @@ def _names():
         yield from map("".join, product(ascii_letters, repeat=length))
 
 
-def _rename(root: Element, definitions: Element) -> None:
+def _rename(root: Element) -> None:
     """Give everything that is referred to a short name."""
     named = [element.get("id") for element in root.iter() if "id" in element.attrib]
     new = dict(zip(named, _names(), strict=False))
@@ -302,10 +302,11 @@ def _style_definitions(root: Element, definitions: Element) -> None:
         if len(styles) == 1 and (style := styles.pop()):
             # Corners and ends of lines follow from the shape's style alone already.
             handed_on = re.sub(r"stroke-line(join|cap):\w+;?", "", style).strip(";")
-            own = dict(
-                d.split(":", 1) for d in element.get("style", "").split(";") if d
+            # Of two values for one property the later one counts: the shape's own.
+            told = f"{handed_on};{element.get('style', '')}".split(";")
+            both = dict(
+                declaration.split(":", 1) for declaration in told if declaration
             )
-            both = dict(d.split(":", 1) for d in handed_on.split(";") if d) | own
             element.set("style", ";".join(f"{k}:{v}" for k, v in both.items()))
             for use in found:
                 del use.attrib["style"]

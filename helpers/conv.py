@@ -10,22 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Size = int | tuple[int, int]
-
-
-def pair(value: Size, name: str, smallest: int) -> tuple[int, int]:
-    """Return `value` as a (vertical, horizontal) pair of integers.
-
-    Raises ValueError when it is neither an int nor a pair of ints, or below `smallest`.
-    """
-    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in both)
-    if len(both) != 2 or not whole or min(both) < smallest:
-        raise ValueError(
-            f"{name} is {value!r}: give one integer or a (height, width) pair of "
-            f"integers, each at least {smallest}"
-        )
-    return both
+from helpers.checks import Size, is_pair, pair, whole
 
 
 def output_size(
@@ -45,27 +30,35 @@ def output_size(
     names = ("size", "kernel_size", "stride", "padding", "dilation")
     pairs = map(pair, arguments, names, (1, 1, 1, 0, 1))
     result = tuple(_positions(*axis) for axis in zip(*pairs, strict=True))
-    return result[0] if all(isinstance(a, int) for a in arguments) else result
+    return result if any(map(is_pair, arguments)) else result[0]
 
 
-def _positions(n: int, k: int, stride: int, padding: int, dilation: int) -> int:
-    reach = dilation * (k - 1) + 1
-    if reach > n + 2 * padding:
+def _positions(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    reach, padded = dilation * (kernel - 1) + 1, size + 2 * padding
+    if reach > padded:
         raise ValueError(
-            f"a kernel of {k} with dilation {dilation} spans {reach} pixels, but the "
-            f"image has {n} + 2 * {padding} = {n + 2 * padding}: use a smaller kernel "
-            "or more padding"
+            f"a kernel of {kernel} with dilation {dilation} spans {reach} pixels, but "
+            f"the image has {size} + 2 * {padding} = {padded}: use a smaller kernel or "
+            "more padding"
         )
-    return (n + 2 * padding - reach) // stride + 1
+    return (padded - reach) // stride + 1
 
 
 def check_input(input_batch: Tensor, in_channels: int) -> None:
-    """Raise ValueError unless `input_batch` is (batch, in_channels, height, width)."""
+    """Raise ValueError unless `input_batch` is (batch, in_channels, height, width).
+
+    Its values must be real floating-point numbers: sums of integers would wrap around.
+    """
     if input_batch.dim() != 4 or input_batch.shape[1] != in_channels:
         raise ValueError(
             f"the input has shape {tuple(input_batch.shape)}: this convolution takes "
             f"(batch, {in_channels}, height, width); its number of channels is fixed "
             "by the kernel"
+        )
+    if not input_batch.is_floating_point():
+        raise ValueError(
+            f"the input is {input_batch.dtype}: this convolution takes float16, "
+            "bfloat16, float32 and float64; convert it, as by images.float()"
         )
 
 
@@ -73,9 +66,9 @@ class Conv2D(nn.Module):
     """Convolution as one matrix product over unfolded patches, Equation (1.11).
 
     Input (batch, in_channels, height, width), output (batch, out_channels, h_out,
-    w_out). `kernel` is the matrix W of the derivation, a Parameter of shape
-    (in_channels * kernel_height * kernel_width, out_channels); there is no bias.
-    Raises ValueError for impossible sizes and for input of another shape.
+    w_out). `kernel` is the matrix W, a Parameter of shape (in_channels *
+    kernel_height * kernel_width, out_channels); there is no bias. Raises ValueError
+    for impossible sizes and for input of another shape.
     """
 
     def __init__(
@@ -91,29 +84,26 @@ class Conv2D(nn.Module):
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = pair(stride, "stride", 1)
         self.padding = pair(padding, "padding", 0)
-        values_per_patch = in_channels * math.prod(self.kernel_size)
-        # The spread of nn.Conv2d's default: uniform within 1 / sqrt(fan in).
-        bound = 1 / math.sqrt(values_per_patch)
-        self.kernel = nn.Parameter(
-            torch.empty(values_per_patch, out_channels).uniform_(-bound, bound)
-        )
+        R = in_channels * math.prod(self.kernel_size)
+        bound = 1 / math.sqrt(R)  # as nn.Conv2d begins
+        kernel = torch.empty(R, out_channels).uniform_(-bound, bound)
+        self.kernel = nn.Parameter(kernel)
 
     def forward(self, input_batch: Tensor) -> Tensor:
         check_input(input_batch, self.in_channels)
-        b, _, h, w = input_batch.size()
-        k, c_out = self.kernel.size()
+        B, _, h, w = input_batch.size()
+        R, D = self.kernel.size()
         h_out, w_out = output_size((h, w), self.kernel_size, self.stride, self.padding)
-        p = h_out * w_out
+        T = h_out * w_out
 
-        patches = F.unfold(
-            input_batch, self.kernel_size, stride=self.stride, padding=self.padding
-        )
-        assert patches.size() == (b, k, p)
-        rows = patches.transpose(1, 2).reshape(b * p, k)
+        geometry = dict(stride=self.stride, padding=self.padding)
+        U = F.unfold(input_batch, self.kernel_size, **geometry)
+        assert U.size() == (B, R, T)
+        rows = U.transpose(1, 2).reshape(B * T, R)
         product = rows @ self.kernel
-        assert product.size() == (b * p, c_out)
-        output_batch = product.reshape(b, p, c_out).transpose(1, 2)
-        return output_batch.reshape(b, c_out, h_out, w_out)
+        assert product.size() == (B * T, D)
+        output_batch = product.reshape(B, T, D).transpose(1, 2)
+        return output_batch.reshape(B, D, h_out, w_out)
 
 
 def convolution_matrix(
@@ -125,25 +115,16 @@ def convolution_matrix(
     the image. The result has one row per output value and one column per pixel: shape
     (out * h_out * w_out, in * height * width). Raises ValueError for impossible sizes.
     """
-    c_out, c, kernel_height, kernel_width = kernel.shape
-    h, w = pair(size, "size", 1)
-    output_size((h, w), (kernel_height, kernel_width), stride, padding)
+    (D, C, *kernel_size), (h, w) = kernel.shape, pair(size, "size", 1)
+    output_size((h, w), tuple(kernel_size), stride, padding)
     # Unfold the pixels' own numbers, counted from 1: zero is left to mean padding.
-    numbers = torch.arange(1.0, c * h * w + 1, dtype=torch.float64)
-    source = F.unfold(
-        numbers.view(1, c, h, w),
-        (kernel_height, kernel_width),
-        stride=stride,
-        padding=padding,
-    )[0].long()
-    k, p = source.shape
-    matrix = kernel.new_zeros(c_out, p, c * h * w + 1)
-    matrix.scatter_(
-        2,
-        source.T.expand(c_out, p, k),
-        kernel.reshape(c_out, 1, k).expand(c_out, p, k),
-    )
-    return matrix[:, :, 1:].reshape(c_out * p, c * h * w)
+    numbers = torch.arange(1.0, C * h * w + 1, dtype=torch.float64).view(1, C, h, w)
+    U = F.unfold(numbers, kernel_size, stride=stride, padding=padding)[0].long()
+    R, T = U.shape
+    matrix = kernel.new_zeros(D, T, C * h * w + 1)
+    weights = kernel.reshape(D, 1, R).expand(D, T, R)
+    matrix.scatter_(2, U.T.expand(D, T, R), weights)
+    return matrix[:, :, 1:].reshape(D * T, C * h * w)
 
 
 class MyLinear(nn.Module):
@@ -151,11 +132,14 @@ class MyLinear(nn.Module):
 
     Input (batch, in_features), output (batch, out_features); `weight` is
     (out_features, in_features) and `bias` (out_features,), so that it loads the
-    state_dict of nn.Linear. Raises ValueError for input of another width.
+    state_dict of nn.Linear. Raises ValueError for impossible sizes and for input of
+    another width.
     """
 
     def __init__(self, in_features: int, out_features: int, device=None):
         super().__init__()
+        in_features = whole(in_features, "in_features", 1)
+        out_features = whole(out_features, "out_features", 1)
         bound = 1 / math.sqrt(in_features)
         weight = torch.empty(out_features, in_features, device=device)
         bias = torch.empty(out_features, device=device)
@@ -194,64 +178,60 @@ class MyConv2d(nn.Module):
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = pair(stride, "stride", 1)
         self.padding = pair(padding, "padding", 0)
+        in_channels = whole(in_channels, "in_channels", 1)
+        out_channels = whole(out_channels, "out_channels", 1)
         bound = 1 / math.sqrt(in_channels * math.prod(self.kernel_size))
-        weight = torch.empty(
-            out_channels, in_channels, *self.kernel_size, device=device
-        )
+        shape = (out_channels, in_channels, *self.kernel_size)
+        weight, values = (torch.empty(s, device=device) for s in (shape, out_channels))
         self.weight = nn.Parameter(weight.uniform_(-bound, bound))
-        if bias:
-            values = torch.empty(out_channels, device=device)
-            self.bias = nn.Parameter(values.uniform_(-bound, bound))
-        else:
-            self.register_parameter("bias", None)
+        values = nn.Parameter(values.uniform_(-bound, bound)) if bias else None
+        self.register_parameter("bias", values)
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.weight.shape[1])
-        (kernel_height, kernel_width), (down, right) = self.kernel_size, self.stride
-        h_out, w_out = output_size(
-            tuple(x.shape[2:]), self.kernel_size, self.stride, self.padding
+        (k_h, k_w), (s_h, s_w) = self.kernel_size, self.stride
+        (P_h, P_w), (h, w) = self.padding, x.shape[2:]
+        h_out, w_out = map(
+            int, output_size((h, w), self.kernel_size, self.stride, self.padding)
         )
-        above, left = self.padding
-        padded = F.pad(x, (left, left, above, above))
+        padded = F.pad(x, (P_w, P_w, P_h, P_h))
         y = x.new_empty(x.shape[0], self.weight.shape[0], h_out, w_out)
         for i in range(h_out):
             for j in range(w_out):
-                rows = slice(i * down, i * down + kernel_height)
-                columns = slice(j * right, j * right + kernel_width)
-                y[:, :, i, j] = torch.einsum(
-                    "bcnm,dcnm->bd", padded[:, :, rows, columns], self.weight
-                )
+                rows = slice(i * s_h, i * s_h + k_h)
+                columns = slice(j * s_w, j * s_w + k_w)
+                window = padded[:, :, rows, columns]
+                y[:, :, i, j] = torch.einsum("ncpq,dcpq->nd", window, self.weight)
         return y if self.bias is None else y + self.bias.view(1, -1, 1, 1)
 
 
 def fold_loops(
     U: Tensor, size: Size, kernel_size: Size, stride: Size = 1, padding: Size = 0
 ) -> Tensor:
-    """Add every entry of U to the pixel it was copied from, Equation (2.12).
+    """Add every entry of U to the pixel it was copied from, Equation (2.10).
 
-    `U` is (batch, k, p) as F.unfold returns it, `size` the (height, width) of the
+    `U` is (batch, R, T) as F.unfold returns it, `size` the (height, width) of the
     images; the result is (batch, channels, height, width). This is the adjoint of
     F.unfold, and what F.fold computes. Raises ValueError for impossible sizes.
     """
     (h, w), (k_h, k_w) = pair(size, "size", 1), pair(kernel_size, "kernel_size", 1)
-    (s_h, s_w), (p_h, p_w) = pair(stride, "stride", 1), pair(padding, "padding", 0)
+    (s_h, s_w), (P_h, P_w) = pair(stride, "stride", 1), pair(padding, "padding", 0)
     h_out, w_out = output_size((h, w), (k_h, k_w), stride, padding)
     windows = U.reshape(U.shape[0], -1, k_h, k_w, h_out, w_out)
-    X = U.new_zeros(*windows.shape[:2], h + 2 * p_h, w + 2 * p_w)
+    X = U.new_zeros(*windows.shape[:2], h + 2 * P_h, w + 2 * P_w)
     for i in range(h_out):
         for j in range(w_out):
             rows = slice(i * s_h, i * s_h + k_h)
             columns = slice(j * s_w, j * s_w + k_w)
             X[:, :, rows, columns] += windows[..., i, j]
-    return X[:, :, p_h : p_h + h, p_w : p_w + w]
+    return X[:, :, P_h : P_h + h, P_w : P_w + w]
 
 
 class Conv2DFunc(torch.autograd.Function):
-    """Convolution with its own backward pass, Equations (2.7) to (2.12).
+    """Convolution with its own backward pass, Equations (2.12) to (2.17).
 
-    `Conv2DFunc.apply(input_batch, kernel, stride=1, padding=1, dilation=1)` takes
-    input (batch, in_channels, height, width) and kernel (out_channels, in_channels,
-    kernel_height, kernel_width), returns (batch, out_channels, h_out, w_out). Raises
+    Input (batch, in_channels, height, width), kernel (out_channels, in_channels,
+    kernel_height, kernel_width), output (batch, out_channels, h_out, w_out). Raises
     ValueError for impossible sizes.
     """
 
@@ -260,19 +240,16 @@ class Conv2DFunc(torch.autograd.Function):
     @staticmethod
     def forward(input_batch, kernel, stride=1, padding=1, dilation=1):
         check_input(input_batch, kernel.shape[1])
-        (b, _, *size), (c_out, _, *kernel_size) = input_batch.shape, kernel.shape
-        h_out, w_out = output_size(
-            tuple(size), tuple(kernel_size), stride, padding, dilation
-        )
+        (B, _, *size), (D, _, *kernel_size) = input_batch.shape, kernel.shape
+        shape = output_size(tuple(size), tuple(kernel_size), stride, padding, dilation)
         U = F.unfold(input_batch, kernel_size, dilation, padding, stride)
         W = kernel.flatten(1).T
         Y_prime = U.transpose(1, 2) @ W
-        return Y_prime.transpose(1, 2).reshape(b, c_out, h_out, w_out)
+        return Y_prime.transpose(1, 2).reshape(B, D, *shape)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        # torch.compile passes on no defaults; all three of them are 1.
-        inputs = (*inputs, 1, 1, 1)[:5]
+        inputs = (*inputs, 1, 1, 1)[:5]  # torch.compile passes on no defaults
         input_batch, kernel, ctx.stride, ctx.padding, ctx.dilation = inputs
         ctx.save_for_backward(input_batch, kernel)
 
@@ -280,14 +257,13 @@ class Conv2DFunc(torch.autograd.Function):
     def backward(ctx, dY):
         # Under autocast dY has the reduced precision, what was saved has not.
         X, K = (saved.to(dY.dtype) for saved in ctx.saved_tensors)
-        (b, _, *size), (c_out, _, *kernel_size) = X.shape, K.shape
+        (B, D), (_, _, *kernel_size) = dY.shape[:2], K.shape
         geometry = (kernel_size, ctx.dilation, ctx.padding, ctx.stride)
-        dY_prime = dY.reshape(b, c_out, -1).transpose(1, 2)
+        dY_prime = dY.reshape(B, D, -1).transpose(1, 2)
         dX = dK = None
         if ctx.needs_input_grad[0]:
-            W = K.flatten(1).T
-            dU = W @ dY_prime.transpose(1, 2)
-            dX = F.fold(dU, size, *geometry)
+            dU = K.flatten(1).T @ dY_prime.transpose(1, 2)
+            dX = F.fold(dU, X.shape[2:], *geometry)
         if ctx.needs_input_grad[1]:
             U = F.unfold(X, *geometry)
             dW = (U @ dY_prime).sum(dim=0)
@@ -311,7 +287,7 @@ class Conv2DLayer(MyConv2d):
 
 
 def conv_gradient_wrt_input(dloss_dy: Tensor, kernel: Tensor) -> Tensor:
-    """Return the gradient with respect to the image, Equation (2.19), by loops.
+    """Return the gradient with respect to the image, Equation (2.6), by loops.
 
     One channel, no padding, stride 1: `dloss_dy` is (h_out, w_out), `kernel` any
     rectangle; the result has the size of the image.
@@ -319,12 +295,10 @@ def conv_gradient_wrt_input(dloss_dy: Tensor, kernel: Tensor) -> Tensor:
     (h_out, w_out), (k_h, k_w) = dloss_dy.shape, kernel.shape
     h, w = h_out + k_h - 1, w_out + k_w - 1
     gradient = dloss_dy.new_zeros(h, w)
-    for i in range(h):
-        for j in range(w):
-            # The kernel entries that pixel (i, j) meets, counted from zero.
-            for n in range(max(0, i - h + k_h), min(k_h, i + 1)):
-                for m in range(max(0, j - w + k_w), min(k_w, j + 1)):
-                    a = i - n
-                    b = j - m
-                    gradient[i, j] += dloss_dy[a, b] * kernel[n, m]
+    for row in range(h):
+        for column in range(w):
+            for p in range(max(0, row - h + k_h), min(k_h, row + 1)):
+                for q in range(max(0, column - w + k_w), min(k_w, column + 1)):
+                    i, j = row - p, column - q
+                    gradient[row, column] += dloss_dy[i, j] * kernel[p, q]
     return gradient

@@ -17,11 +17,12 @@ def prepare(*names: str) -> torch.device:
     there is one. Raises as `data.locate` does.
     """
     figures.use_house_style()
+    quick = data.quick_profile()
     locations = [data.locate(name) for name in names]
     versions = {"Python": platform.python_version(), "torch": torch.__version__}
     facts = {
         "kind": "environment",
-        "profile": "quick" if data.quick_profile() else "full",
+        "profile": "quick" if quick else "full",
         "device": described_device(),
         "date": datetime.date.today().isoformat(),
         "data": [location.set.source for location in locations],
@@ -33,7 +34,7 @@ def prepare(*names: str) -> torch.device:
         *([f"Data: {'; '.join(map(str, locations))}"] if locations else []),
         ", ".join(f"{name} {version}" for name, version in versions.items()),
     ]
-    text = (banner if data.quick_profile() else "") + ". ".join(sentences) + "."
+    text = (banner if quick else "") + ". ".join(sentences) + "."
     bundle = {"text/plain": text, "text/markdown": text}
     display(bundle, metadata={"report": facts}, raw=True)
     return device()

@@ -2,9 +2,8 @@
 
 import base64
 import html
-import os
+from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,12 +11,12 @@ import seaborn as sns
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from helpers import compact
-from helpers.stats import t_interval
+from helpers import compact, project
+from helpers.stats import Interval, t_interval
 
-FOLDER = Path(__file__).resolve().parent.parent / "build" / "figures"
 FULL_WIDTH = 6.5  # inches: the width of the text in the PDF
 MIME_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -98,6 +97,76 @@ def draw_band(
     axes.fill_between(epochs, low, high, color=SERIES[number], alpha=0.2, lw=0)
 
 
+def whisker(
+    axes: Axes,
+    place: float,
+    values: ArrayLike,
+    number: int = 0,
+    *,
+    across: bool = False,
+    interval: Interval | None = None,
+    label: str | None = None,
+) -> None:
+    """Draw a mean with its 95 % interval, and the single values as grey rings.
+
+    values: (seeds,). place: where, on the other axis; `across` lays the interval along
+    the horizontal axis. interval: one that covers more than the seeds, where there is
+    one; else the t interval of the values. number: which of `SERIES` and `MARKERS`.
+    Raises ValueError for fewer than two values without an interval.
+    """
+    values = np.asarray(values, dtype=float)
+    interval = interval or t_interval(values)
+    error = [[interval.mean - interval.low], [interval.high - interval.mean]]
+    rings = np.full(len(values), place), values
+    mean = place, interval.mean
+    axes.plot(
+        *(rings[::-1] if across else rings),
+        "o",
+        ms=3,
+        mfc="none",
+        color=COLOURS["padding"],
+    )
+    axes.errorbar(
+        *(mean[::-1] if across else mean),
+        **{"xerr" if across else "yerr": error},
+        fmt=MARKERS[number % len(MARKERS)],
+        color=SERIES[number % len(SERIES)],
+        ms=4.5,
+        capsize=3,
+        label=label,
+    )
+
+
+def rows_of_whiskers(
+    values: Mapping[str, ArrayLike],
+    quantity: str,
+    *,
+    intervals: Mapping[str, Interval] | None = None,
+    chosen: str = "",
+    line: float | None = None,
+) -> Figure:
+    """One row per name, the first on top: mean, interval, and single networks.
+
+    values: name -> accuracy of each network. quantity: what the axis shows. intervals:
+    those that cover more than the seeds. chosen: the name in another colour. line: an
+    accuracy to compare with, dotted.
+    """
+    names = [*values]
+    figure, axes = plt.subplots(figsize=(FULL_WIDTH, 0.65 + 0.19 * len(names)))
+    for row, name in enumerate(names):
+        interval = intervals[name] if intervals else None
+        whisker(
+            axes, row, values[name], int(name == chosen), across=True, interval=interval
+        )
+    if line is not None:
+        axes.axvline(line, color="black", lw=0.8, ls=":", zorder=0)
+    labels = [f"{name} (chosen)" if name == chosen else name for name in names]
+    axes.set_yticks(range(len(names)), labels)
+    axes.set(xlabel=quantity, ylim=(len(names) - 0.4, -0.6))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
 def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") -> None:
     """Write a figure to its file and display it with caption and alternative text.
 
@@ -122,7 +191,7 @@ def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") 
     plt.close(figure)
     picture = compact.picture(buffer.getvalue(), format)
 
-    folder = Path(os.environ.get("REPORT_FIGURES", FOLDER))
+    folder = project.figures()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{key}.{format}").write_bytes(picture)
 

@@ -1,22 +1,27 @@
 """The networks of the report, sizes as arguments; images are (batch, channels, h, w).
 
 All of them map images of values between 0 and 1 to `classes` scores per image, without
-a softmax: the cross-entropy of PyTorch takes scores.
+a softmax: the cross-entropy of PyTorch takes scores. Images of whole numbers, as files
+hold them, are refused with a ValueError; whether others lie in the range is not looked
+at, as that would hold up a GPU.
 """
 
+import copy
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.conv import pair
+from helpers.checks import pair, whole
+from helpers.conv import Conv2D, MyConv2d, MyLinear
 
 
 def _side(image_size: int, smallest: int, halvings: int, loss: int = 0) -> int:
     """Height of the last feature maps, for `loss` pixels lost before each halving."""
+    image_size = whole(image_size, "image_size", 1)
     if image_size < smallest:
         raise ValueError(
             f"image_size is {image_size}, and nothing is left of so small an image: "
@@ -43,6 +48,19 @@ class Network(nn.Sequential):
         if isinstance(index, slice):
             return nn.Sequential(*list(self)[index])
         return super().__getitem__(index)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, in_channels, height, width) -> (batch, classes)."""
+        _check_images(images)
+        return super().forward(images)
+
+
+def _check_images(images: Tensor) -> None:
+    if not images.is_floating_point():
+        raise ValueError(
+            f"the images are {images.dtype}: networks take floating-point values from "
+            "0 to 1, images.float() / 255"
+        )
 
 
 class FixedNet(Network):
@@ -205,6 +223,7 @@ class VariableNet(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, in_channels, height, width) -> (batch, classes)."""
+        _check_images(images)
         *layers, pool, linear = self
         features = images
         for layer in layers:
@@ -317,6 +336,57 @@ NETWORKS = {
 }
 
 
+def with_batch_norm(network: Network) -> Network:
+    """The network for training: behind every layer but the last, its outputs are
+    brought to mean 0 and deviation 1 over the batch, then scaled and moved.
+
+    Convolutions and linear layers, that is. `folded` makes of it a network of the
+    original layers alone.
+    """
+    *inner, last = network
+    layers = []
+    for layer in inner:
+        layers.append(layer)
+        if isinstance(layer, nn.Conv2d):
+            layers.append(nn.BatchNorm2d(layer.out_channels))
+        elif isinstance(layer, nn.Linear):
+            layers.append(nn.BatchNorm1d(layer.out_features))
+    return _in_a_row(network, [*layers, last])
+
+
+def folded(network: Network) -> Network:
+    """The same function as `network` in evaluation, without its batch norms.
+
+    A batch norm with mean m, variance v, scale g and shift h takes each output y of the
+    layer before it to g (y - m) / sqrt(v + eps) + h: multiplying that layer's weights
+    by g / sqrt(v + eps), and moving its bias, does the same. Nothing is shared with
+    `network`. Raises ValueError for a batch norm without such a layer before it.
+    """
+    layers: list[nn.Module] = []
+    for layer in copy.deepcopy(network):
+        if not isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layers.append(layer)
+            continue
+        if not layers or not isinstance(layers[-1], nn.Conv2d | nn.Linear):
+            raise ValueError(
+                f"{layer} cannot be folded: it must follow a convolution or a linear "
+                "layer directly"
+            )
+        with torch.no_grad():
+            factor = layer.weight / (layer.running_var + layer.eps).sqrt()
+            before = layers[-1]
+            before.weight.mul_(factor.view(-1, *[1] * (before.weight.dim() - 1)))
+            before.bias.sub_(layer.running_mean).mul_(factor).add_(layer.bias)
+    return _in_a_row(network, layers)
+
+
+def _in_a_row(network: Network, layers: Sequence[nn.Module]) -> Network:
+    """A network of the class of `network` with other layers."""
+    other = copy.copy(network)
+    other._modules = {str(number): layer for number, layer in enumerate(layers)}
+    return other
+
+
 def count_parameters(model: nn.Module) -> int:
     """The number of values that training adjusts."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -351,27 +421,82 @@ class ReceptiveField(NamedTuple):
     offset: int
 
 
+# Layers of which every value sees a window: kernel_size, stride, perhaps padding.
+WINDOWED = (
+    *(nn.Conv2d, Conv2D, MyConv2d),
+    *(nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d),
+)
+# Layers that work on each position by itself, or stand behind the last map.
+OTHERS = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU),
+    *(nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout, nn.Dropout2d, nn.Identity),
+    *(Standardise, GlobalPool, nn.Flatten, nn.Linear, MyLinear),
+)
+
+
+def flat(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """Yield the layers one by one, those of rows of layers within the row as well."""
+    for layer in layers:
+        if isinstance(layer, nn.Sequential | nn.ModuleList):
+            yield from flat(layer)
+        else:
+            yield layer
+
+
+class Window(NamedTuple):
+    """What a layer does to height and width alike, in pixels of its input."""
+
+    kernel_size: int
+    dilation: int
+    padding: int
+    stride: int
+
+    def positions(self, side: int | Tensor) -> int | Tensor:
+        """The side of the output: at how many places the window fits."""
+        reach = self.dilation * (self.kernel_size - 1) + 1
+        return (side + 2 * self.padding - reach) // self.stride + 1
+
+
+def windows(layers: Iterable[nn.Module]) -> Iterator[Window | None]:
+    """Yield for each layer of `flat` its window; None where it has none.
+
+    Raises ValueError for a layer that is not known, one that treats rows and columns
+    differently, and padding by name.
+    """
+    for layer in flat(layers):
+        if isinstance(layer, WINDOWED):
+            yield Window(*(_both(layer, name) for name in Window._fields))
+        elif isinstance(layer, OTHERS):
+            yield None
+        else:
+            raise ValueError(
+                f"it is not known what {layer} does to height and width: use "
+                "convolutions and poolings over windows, activations, batch norm, "
+                "dropout, global pooling and linear layers"
+            )
+
+
 def receptive_field(layers: Iterable[nn.Module]) -> ReceptiveField:
     """What the last feature map of the layers sees: 22 px every 8 px for `VariableNet`.
 
-    Convolutions and max pooling count. All other layers are taken to work on each
-    position by itself, as ReLU does, or to stand behind the last map. Raises ValueError
-    for a layer that treats rows and columns differently, and for padding by name.
+    Convolutions, ours and PyTorch's, and pooling over windows count, in nested rows of
+    layers, too. Raises ValueError as `windows` does.
     """
     size, stride, offset = 1, 1, 0
-    for layer in layers:
-        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
-            names = ("kernel_size", "dilation", "padding", "stride")
-            kernel_size, dilation, padding, step = (_both(layer, n) for n in names)
-            size += (kernel_size - 1) * dilation * stride
-            offset -= padding * stride
-            stride *= step
+    for window in filter(None, windows(layers)):
+        size += (window.kernel_size - 1) * window.dilation * stride
+        offset -= window.padding * stride
+        stride *= window.stride
     return ReceptiveField(size, stride, offset)
 
 
 def _both(layer: nn.Module, name: str) -> int:
     """The setting of a layer that is one for rows and columns."""
-    vertical, horizontal = pair(getattr(layer, name), name, smallest=0)
+    value = getattr(layer, name, None)
+    if value is None:  # the layer has no such setting, or leaves the stride open
+        value = {"dilation": 1, "padding": 0, "stride": layer.kernel_size}[name]
+    vertical, horizontal = pair(value, name, smallest=0)
     if vertical != horizontal:
         raise ValueError(
             f"{name} of {layer} is {vertical} for rows and {horizontal} for columns: "
@@ -401,7 +526,7 @@ class TraceRow(NamedTuple):
 
 
 def shape_trace(model: nn.Sequential, image_shape: tuple[int, ...]) -> list[TraceRow]:
-    """Send zeros of `image_shape` through the layers, one row per layer.
+    """Send zeros of `image_shape` through the layers, one row per layer, as in `flat`.
 
     image_shape: (batch, channels, height, width).
     """
@@ -411,7 +536,9 @@ def shape_trace(model: nn.Sequential, image_shape: tuple[int, ...]) -> list[Trac
         name, shape = type(layer).__name__, tuple(output.shape)
         rows.append(TraceRow(name, shape, count_parameters(layer)))
 
-    hooks = [layer.register_forward_hook(add_row) for layer in model]
+    hooks = [
+        layer.register_forward_hook(add_row) for layer in dict.fromkeys(flat(model))
+    ]
     try:
         with torch.no_grad():
             model(torch.zeros(image_shape))

@@ -1,4 +1,4 @@
-"""Published mistakes, made again on purpose, and the checks that catch them.
+"""Mistakes that are easily made, made on purpose, and the checks that catch them.
 
 A mutation changes the source text of the real function and executes it, so that it
 cannot drift away from the code. `CHECKS` are short and exact: all numbers in them are
@@ -138,14 +138,14 @@ def fold_is_adjoint(fold: Callable) -> None:
 
 
 def any_shape_is_right(gradient: Callable) -> None:
-    """The lab sheet's gradient is autograd's on wide, square and tall images."""
+    """The gradient by loops is autograd's on wide, square and tall images."""
     kernel = whole_numbers(3, 2)
     for shape in ((5, 9), (7, 7), (9, 5)):
         image = whole_numbers(*shape).requires_grad_()
         Y = F.conv2d(image[None, None], kernel[None, None])[0, 0]
         (expected,) = torch.autograd.grad(Y.square().sum(), image)
         ours = gradient(2 * Y.detach(), kernel)
-        assert_equal(ours, expected, f"gradient of a {shape[0]} x {shape[1]} image")
+        assert_equal(ours, expected, f"gradient of a {shape[0]} × {shape[1]} image")
 
 
 CHECKS = {
@@ -183,9 +183,9 @@ MUTATIONS = [
         "output_equals_conv2d",
     ),
     Mutation(
-        "c where c_out belongs",
+        "C where D belongs",
         "Conv2DFunc",
-        {"dY.reshape(b, c_out, -1)": "dY.reshape(b, X.shape[1], -1)"},
+        {"dY.reshape(B, D, -1)": "dY.reshape(B, X.shape[1], -1)"},
         "gradients_equal_autograd",
     ),
     Mutation(
@@ -225,15 +225,15 @@ MUTATIONS = [
         "fold_is_adjoint",
     ),
     Mutation(
-        "column index computed from the row (b = i - l)",
+        "the output's column computed from the pixel's row",
         "conv_gradient_wrt_input",
-        {"b = j - m": "b = i - m"},
+        {"i, j = row - p, column - q": "i, j = row - p, row - q"},
         "any_shape_is_right",
     ),
     Mutation(
-        "the same kernel, not rotated, slides over the gradient",
+        "the kernel slides over the gradient without being turned",
         "conv_gradient_wrt_input",
-        {"kernel[n, m]": "kernel[-1 - n, -1 - m]"},
+        {"kernel[p, q]": "kernel[-1 - p, -1 - q]"},
         "any_shape_is_right",
     ),
 ]

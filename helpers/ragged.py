@@ -9,15 +9,18 @@ of PyTorch 2.15 have no convolution in their strided layout, and their jagged la
 allows for one dimension that varies, not for height and width.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.models import VariableNet, active_area, receptive_field
+from helpers.checks import whole
+from helpers.models import VariableNet, Window, active_area, flat, windows
 
 
 def size_buckets(
@@ -36,11 +39,8 @@ def size_buckets(
     decides between them. One batch at most is smaller than the others. Raises
     ValueError for a batch_size, pool or multiple below 1.
     """
-    if min(batch_size, pool, multiple) < 1:
-        raise ValueError(
-            f"batch_size is {batch_size}, pool {pool} and multiple {multiple}: use "
-            "whole numbers from 1 up"
-        )
+    batch_size = whole(batch_size, "batch_size", 1)
+    pool, multiple = whole(pool, "pool", 1), whole(multiple, "multiple", 1)
     heights, widths = -(-np.asarray(sizes, dtype=int).reshape(-1, 2).T // multiple)
     batches = []
     for drawn in _slices(rng.permutation(len(heights)), pool * batch_size):
@@ -72,20 +72,38 @@ def padded_batch(images: Sequence[Tensor], multiple: int = 8) -> PaddedBatch:
     """Put images of (channels, height, width) into one batch, zeros below and right.
 
     The batch is as high and as wide as the largest of them, rounded up to a multiple of
-    `multiple`, which is the stride of the network. Raises ValueError for no images and
-    for unequal numbers of channels.
+    `multiple`, which is the stride of the network. The batch takes part in gradients of
+    the images. Raises ValueError for no images, for one of another form or without
+    pixels, for unequal numbers of channels, types or devices, and for a multiple below
+    1.
     """
+    multiple = whole(multiple, "multiple", 1)
+    for image in images:
+        if image.dim() != 3 or not image.numel():
+            raise ValueError(
+                f"an image has shape {tuple(image.shape)}: give (channels, height, "
+                "width), each at least 1"
+            )
     channels = {image.shape[0] for image in images}
     if len(channels) != 1:
         raise ValueError(
             f"the images have {sorted(channels)} channels: give one or more images, "
             "with equally many"
         )
+    kinds = {f"{image.dtype} on {image.device}" for image in images}
+    if len(kinds) != 1:
+        raise ValueError(
+            f"the images are {' and '.join(sorted(kinds))}: give all in one type, in "
+            "one range of values, on one device"
+        )
     sizes = torch.tensor([image.shape[1:] for image in images])
     height, width = (-(-side // multiple) * multiple for side in sizes.amax(0).tolist())
-    batch = images[0].new_zeros(len(images), *channels, height, width)
-    for place, image in zip(batch, images, strict=True):
-        place[:, : image.shape[1], : image.shape[2]] = image
+    batch = torch.stack(
+        [
+            F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1]))
+            for image in images
+        ]
+    )
     return PaddedBatch(batch, sizes.to(batch.device))
 
 
@@ -100,24 +118,59 @@ def masked_forward(model: VariableNet, batch: Tensor, sizes: Tensor) -> Tensor:
     """The scores that every image would get alone: (batch, classes).
 
     batch: (batch, channels, height, width), zero outside `sizes`, int64, (batch, 2).
-    Raises ValueError for images that are too small for the network.
+    Layers may be changed for others of `models.WINDOWED`. Raises ValueError for images
+    that are too small for the network, sizes that do not fit the batch, and for layers
+    that would see the padding in a batch and not alone.
     """
     *layers, pool, linear = model
-    smallest = receptive_field(layers).stride
-    if sizes.min() < smallest:
+    layers = list(flat(layers))
+    steps = list(windows(layers))
+    _check_sizes(batch, sizes, steps)
+    features, padding_is_zero = batch, True
+    where = inside(sizes, *batch.shape[2:])
+    for layer, window in zip(layers, steps, strict=True):
+        _check_layer(layer, window)
+        # Alone, an image is surrounded by the zeros of the padding. Here, bias and
+        # ReLU made other values there, which a convolution that pads would see.
+        if window and window.padding and not padding_is_zero:
+            features = features * where[:, None]
+        features, padding_is_zero = layer(features), False
+        if window:
+            sizes = window.positions(sizes)
+            where = inside(sizes, *features.shape[2:])
+    if pool.pooling == "active mean":
+        where = where & active_area(batch, layers)
+    return linear(pool(features, where))
+
+
+def _check_sizes(batch: Tensor, sizes: Tensor, steps: Sequence[Window | None]) -> None:
+    limits = torch.tensor(batch.shape[2:], device=sizes.device)
+    if sizes.shape != (len(batch), 2) or (sizes > limits).any():
+        raise ValueError(
+            f"sizes of shape {tuple(sizes.shape)} came with a batch of shape "
+            f"{tuple(batch.shape)}: give height and width of each image, as "
+            "padded_batch returns them"
+        )
+    smallest = next(side for side in itertools.count(1) if _remains(side, steps))
+    if len(sizes) and sizes.min() < smallest:
         raise ValueError(
             f"an image has a side of {sizes.min()} pixels, of which pooling leaves "
             f"nothing: this network needs at least {smallest}"
         )
-    features = batch
-    for layer in layers:
-        features = layer(features)
-        if isinstance(layer, nn.MaxPool2d):
-            sizes = sizes // layer.stride
-            where = inside(sizes, *features.shape[2:])
-            # Alone, an image is surrounded by the zeros of the padding. Here, bias and
-            # ReLU made other values there, which the next convolution would see.
-            features = features * where[:, None]
-    if pool.pooling == "active mean":
-        where = where & active_area(batch, layers)
-    return linear(pool(features, where))
+
+
+def _remains(side: int, steps: Sequence[Window | None]) -> bool:
+    """Whether every map of an image of this side holds something."""
+    for window in filter(None, steps):
+        side = window.positions(side)
+    return side >= 1
+
+
+def _check_layer(layer: nn.Module, window: Window | None) -> None:
+    pads_below_zero = isinstance(layer, nn.MaxPool2d) and window.padding
+    counts_padding = isinstance(layer, nn.BatchNorm2d) and layer.training
+    if pads_below_zero or counts_padding or getattr(layer, "ceil_mode", False):
+        raise ValueError(
+            f"{layer} gives an image in a batch other values than alone: use max "
+            "pooling without padding, no ceil_mode, and batch norm in evaluation"
+        )

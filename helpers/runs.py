@@ -1,8 +1,8 @@
 """The record of every training run: JSON lines, looked up, appended, summarised.
 
 The runs that the report rests on stand in data/runs/, and whoever trains further ones
-finds them in build/runs/, see `folders`. A record is one line of `<data set>.jsonl` and
-holds
+finds them in build/runs/, see `project.folders`. A record is one line of
+`<data set>.jsonl` and holds
 
     config, seed, fingerprint   what identifies the run; the fingerprint is the data's
     headline                    name of the result that it counts for, or null
@@ -34,13 +34,13 @@ import numpy
 import torch
 from filelock import FileLock
 
-from helpers import data
+from helpers import data, project
 from helpers.data import DataSet, Split
 from helpers.device import gpu, processor
 from helpers.stats import Interval, accuracy_interval, paired_t, t_interval
 
-ROOT = Path(__file__).resolve().parent.parent
-RECORDED = ROOT / "data" / "runs"  # what the report rests on
+ROOT = project.ROOT
+RECORDED = project.DATA / "runs"  # what the report rests on
 LABELS = RECORDED / "labels"
 
 Record = dict[str, Any]
@@ -48,15 +48,8 @@ IDENTITY = ("config", "seed", "fingerprint")
 
 
 def folders() -> list[Path]:
-    """Where runs are looked for; new ones are added to the last of these folders.
-
-    They are data/runs/, which is committed, and build/runs/, so that a reader's runs
-    stay apart. The environment variable REPORT_RUNS names one folder instead, below the
-    project's if it is relative: REPORT_RUNS=data/runs adds to the committed ones.
-    """
-    if named := os.environ.get("REPORT_RUNS"):
-        return [ROOT / Path(named).expanduser()]
-    return [RECORDED, ROOT / "build" / "runs"]
+    """Where runs are looked for; new ones are added to the last of these folders."""
+    return project.folders("runs")
 
 
 def weights_file(record: Record) -> Path:
@@ -72,16 +65,12 @@ def weights_file(record: Record) -> Path:
     for folder in folders():
         if (path := folder / "weights" / record["weights"]).exists():
             return path
+    places = ", ".join(f"{project.spoken(folder)}/weights" for folder in folders())
     raise ValueError(
-        f"the weights {record['weights']} of a recorded run are in none of "
-        f"{', '.join(_spoken(folder) for folder in folders())}: get them from the "
-        "repository, or remove the record, so that the run is trained again"
+        f"the weights {record['weights']} of a recorded run are in none of {places}: "
+        "get them from the repository, or remove the record, so that the run is "
+        "trained again"
     )
-
-
-def _spoken(folder: Path) -> str:
-    inside = folder.is_relative_to(ROOT)
-    return f"{folder.relative_to(ROOT) if inside else folder}/weights"
 
 
 def read(folder: Path) -> list[Record]:
@@ -145,18 +134,28 @@ def append(folder: Path, record: Record) -> Record:
 
 def lock(path: Path) -> FileLock:
     """What a process holds while it appends to `path`; it stands outside data/."""
-    place = ROOT / "build" / "locks" / f"{path.stem}.lock"
+    place = project.ROOT / "build" / "locks" / f"{path.stem}.lock"
     place.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(place)
 
 
+def diverged(record: Record) -> bool:
+    """Whether a loss of the run is no finite number: what it says is chance."""
+    losses = [
+        *(
+            v
+            for k, row in record.get("history", {}).items()
+            for v in row
+            if "loss" in k
+        ),
+        *(part["loss"] for part in record.get("final", {}).values() if "loss" in part),
+    ]
+    return any(loss is None or not math.isfinite(loss) for loss in losses)
+
+
 def keep_weights(folder: Path, name: str, content: bytes) -> None:
     """Write a file into the folder weights/, where it appears whole and at once."""
-    path = folder / "weights" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{name}-{os.getpid()}")
-    draft.write_bytes(content)
-    os.replace(draft, path)
+    project.write_whole(folder / "weights" / name, content)
 
 
 def curves(
@@ -342,15 +341,22 @@ def _lines(path: Path) -> Iterator[Record]:
 
 
 def _headline_runs(folder: Path) -> dict[str, dict[int, Record]]:
-    """By name and seed, the runs of the configuration that was recorded last."""
-    latest: dict[str, tuple[str, dict[int, Record]]] = {}
+    """By name and seed, the runs of the configuration that was recorded last.
+
+    A run that diverged carries no headline: it is named in a warning and left out.
+    """
+    latest: dict[str, dict[int, Record]] = {}
     for record in read(folder):
         if name := record["headline"]:
-            variant = _key(record["config"], 0, record["fingerprint"], name)
-            if name not in latest or latest[name][0] != variant:
-                latest[name] = (variant, {})
-            latest[name][1][record["seed"]] = record
-    return {name: by_seed for name, (_, by_seed) in sorted(latest.items())}
+            if diverged(record):
+                seed = record["seed"]
+                warnings.warn(f"{name}, seed {seed}, diverged: left out", stacklevel=4)
+                continue
+            by_seed = latest.get(name)
+            if not by_seed or not _same_settings(next(iter(by_seed.values())), record):
+                by_seed = latest[name] = {}
+            by_seed[record["seed"]] = record
+    return dict(sorted(latest.items()))
 
 
 def _same_settings(one: Record, other: Record) -> bool:
@@ -417,7 +423,7 @@ def main() -> None:
         if data.quick_profile():
             parser.error("REPORT_PROFILE=quick has other test images: leave it unset")
         for name in data.NAMES:
-            print(keep_labels(data.load(name)).relative_to(ROOT))
+            print(project.spoken(keep_labels(data.load(name))))
         return
     if chosen.compare:
         for line in compare(chosen.runs, chosen.compare):

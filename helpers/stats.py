@@ -11,7 +11,7 @@ between 0 and 1, raises ValueError everywhere: it can never become a verdict.
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -362,37 +362,6 @@ def paired_t(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Comparison:
     )
 
 
-def paired_by_seed(
-    a: Sequence[float], b: Sequence[float], level: float = 0.95
-) -> Comparison:
-    """`paired_t` over the seeds that both have; each holds those from the first on."""
-    common = min(len(a), len(b))
-    return paired_t(a[:common], b[:common], level)
-
-
-def paired_bootstrap(
-    a: ArrayLike, b: ArrayLike, level: float = 0.95, resamples: int = 9_999
-) -> Interval:
-    """Mean of a - b over the same test images, with a percentile bootstrap interval.
-
-    For hundreds of images or more, not for a handful of seeds, where it comes out too
-    narrow. The resampling starts from a fixed seed. Raises ValueError as `paired_t`.
-    """
-    _check_level(level)
-    differences = _differences(a, b)
-    result = stats.bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=resamples,
-        batch=100,  # all at once would take resamples x images values of memory
-        confidence_level=level,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    low, high = result.confidence_interval
-    return Interval(differences.mean().item(), float(low), float(high), len(a))
-
-
 def mcnemar(a_is_right: ArrayLike, b_is_right: ArrayLike) -> McNemar:
     """Exact McNemar test: do a and b err equally often on the same images?
 
@@ -409,23 +378,6 @@ def mcnemar(a_is_right: ArrayLike, b_is_right: ArrayLike) -> McNemar:
     discordant = only_a + only_b
     p_value = stats.binomtest(only_a, discordant).pvalue if discordant else 1.0
     return McNemar(only_a, only_b, float(p_value))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values of a family of tests, in the order given.
-
-    Rejecting those at most 0.05 keeps the chance of any false alarm at 5 %. Source:
-    S. Holm, A simple sequentially rejective multiple test procedure, 1979. Raises
-    ValueError for what is no probability.
-    """
-    if wrong := [p for p in p_values if not 0 <= p <= 1]:
-        raise ValueError(f"{wrong} came in as p-values: they lie between 0 and 1")
-    order = np.argsort(p_values)
-    factors = len(p_values) - np.arange(len(p_values))
-    ascending = np.maximum.accumulate(np.asarray(p_values)[order] * factors)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(ascending, 1)
-    return adjusted.tolist()
 
 
 def smallest_detectable_difference(
@@ -451,17 +403,11 @@ def smallest_detectable_difference(
         # The other tail adds to the power only where there is hardly any.
         return power - stats.nct.sf(critical, n - 1, effect * math.sqrt(n))
 
+    # With few pairs the quantile of t is far out: there is no simple bound.
     largest = 2 * (critical + stats.norm.isf(1 - power) + 1) / math.sqrt(n)
+    while shortfall(largest) > 0:
+        largest *= 2
     return standard_deviation * optimize.brentq(shortfall, 0, largest)
-
-
-def detectable_by_seed(
-    a: Sequence[float], b: Sequence[float], level: float = 0.95, power: float = 0.8
-) -> float:
-    """The true mean of a - b that `paired_by_seed` would find with `power`."""
-    common = min(len(a), len(b))
-    spread = np.std(_differences(a[:common], b[:common]), ddof=1)
-    return smallest_detectable_difference(spread, common, level, power)
 
 
 def smallest_detectable_share(

@@ -1,13 +1,12 @@
 """say(), table(), source(): measured numbers and code reach the text untyped.
 
-percent(), points(), p_value() and signed() spell out numbers. What `stats.family` finds
+percent(), p_value() and signed() spell out numbers. What `stats.family` finds
 has one form everywhere: comparison_table(), or comparison_rows() and comparison_note(),
 as a table; verdict() and told() in a sentence.
 """
 
 import html
 import inspect
-import math
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,6 @@ from IPython.display import display
 from helpers.stats import (
     POWER,
     SEEDS_FOR_A_VERDICT,
-    Comparison,
     Finding,
     Interval,
     Verdict,
@@ -43,13 +41,19 @@ def source(function) -> None:
 
 
 def table(
-    key: str, caption: str, header: Sequence[str], rows: Sequence[Sequence[object]]
+    key: str,
+    caption: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    on_paper: bool = True,
 ) -> None:
     """Display a table with a caption; cells are Markdown, numbers formatted by str().
 
     `key` is the anchor (`#tab-<key>`). Columns that hold only numbers (also with a
-    unit sign or an interval) stand right-aligned. Raises ValueError when the caption
-    is empty, or when a row has not as many cells as the header.
+    unit sign or an interval) stand right-aligned. on_paper: False for a long table that
+    the page folds and the PDF leaves out. Raises ValueError when the caption is empty,
+    or when a row has not as many cells as the header.
     """
     if not caption.strip():
         raise ValueError(f"table {key!r} needs a caption")
@@ -67,6 +71,8 @@ def table(
         "text/html": _html_table(key, caption, header, cells, right),
     }
     report = {"kind": "table", "key": key, "caption": caption}
+    if not on_paper:
+        report["print"] = False
     display(bundle, metadata={"report": report}, raw=True)
 
 
@@ -80,12 +86,6 @@ def percent(share: Interval) -> str:
     return f"{share.mean:.2%} ({share.low:.2%} – {share.high:.2%})"
 
 
-def points(difference: Comparison) -> str:
-    """A difference of shares in percentage points: +0.31 (+0.25 to +0.38)."""
-    mean, low, high = (signed(100 * value) for value in difference[:3])
-    return f"{mean} ({low} to {high})"
-
-
 def p_value(p: float, name: str = "") -> str:
     """A p-value: 0.030 or < 0.001; with the name "p", p = 0.030 or p < 0.001.
 
@@ -96,23 +96,6 @@ def p_value(p: float, name: str = "") -> str:
     if p < 0.001:
         return f"{name} < 0.001".strip()
     return f"{name} = {p:.3f}" if name else f"{p:.3f}"
-
-
-def in_words(test: Comparison, better: str, worse: str, p: float | None = None) -> str:
-    """`better` or `worse`, by the sign of a difference a - b that is beyond noise.
-
-    p: the corrected p-value, where the test is one of a family. Raises ValueError for
-    numbers that are not finite, and for a p that is no probability.
-    """
-    p = test.p_value if p is None else p
-    if not (0 <= p <= 1 and math.isfinite(test.mean)):
-        raise ValueError(
-            f"a difference of {test.mean} with p = {p} came in: no verdict follows "
-            "from what is not a finite number, or not a probability"
-        )
-    if p > 0.05:
-        return "no difference beyond noise"
-    return better if test.mean > 0 else worse
 
 
 def verdict(finding: Finding, unit: str = "points", digits: int = 2) -> str:
@@ -165,7 +148,7 @@ def comparison_rows(
     level = next(iter(findings.values())).level
     header = [
         "comparison",
-        f"difference (simultaneous {level:.0%} interval)",
+        f"difference ({level:.0%} interval)",
         "raw p",
         "adjusted p",
         "detectable",
@@ -217,21 +200,21 @@ def comparison_note(findings: Mapping[str, Finding], unit: str = "points") -> st
     if some.of == "median":
         differences = differences.replace("Differences", "Medians of the differences")
     size = some.family
-    simultaneous = f", simultaneous over the family of {size}" if size > 1 else ""
+    simultaneous = f", simultaneous for {size} rows" if size > 1 else ""
     adjusted = f"; adjusted: times {size}" if size > 1 else ""
-    few = not all(finding.decidable for finding in findings.values())
+    enough = {finding.decidable for finding in findings.values()}
     if some.of == "median":
-        p = "that of the exact sign test"
-    elif few:
-        p = "that of the t test; so few seeds give no verdict"
+        p = "of the exact sign test"
+    elif enough == {True}:
+        p = "the larger of t test and sign-flip test"
+    elif enough == {False}:
+        p = "of the t test, too few seeds for a verdict"
     else:
-        p = "the larger of t test and exact sign-flip test"
-    reached = (
-        "would have moved the interval off zero" if few else "would have been found"
-    )
+        p = "the larger of t test and sign-flip test, of few seeds the t test's"
+    reached = "that is found" if enough == {True} else "whose interval misses zero"
     return (
         f"{differences}, intervals over {seeds} seeds{images}{simultaneous}. p: {p}"
-        f"{adjusted}. Detectable: the true difference that {reached} with a "
+        f"{adjusted}. Detectable: the difference {reached} with a "
         f"probability of {POWER:.0%}."
     )
 
@@ -242,10 +225,24 @@ def comparison_table(
     findings: Mapping[str, Finding],
     unit: str = "points",
     digits: int = 2,
+    *,
+    brief: bool = False,
 ) -> None:
-    """Display a family: `table` of `comparison_rows`, caption and `comparison_note`."""
+    """Display a family: `table` of `comparison_rows`, caption and `comparison_note`.
+
+    brief: without raw p and detectable difference, and with a note of one line, for
+    families that suggest rather than decide.
+    """
     note = comparison_note(findings, unit)
-    table(key, f"{caption} {note}", *comparison_rows(findings, unit, digits))
+    header, rows = comparison_rows(findings, unit, digits)
+    if brief:
+        seeds = _span(finding.n for finding in findings.values())
+        note = (
+            f"In {unit or 'plain numbers'}, {seeds} seeds; intervals and p over the "
+            f"family of {len(findings)}."
+        )
+        header, *rows = ([row[i] for i in (0, 1, 3, 5)] for row in (header, *rows))
+    table(key, f"{caption} {note}", header, rows)
 
 
 def listed(names: Iterable[str], nothing: str = "none") -> str:

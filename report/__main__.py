@@ -17,11 +17,11 @@ import nbformat
 from nbformat import NotebookNode
 
 from helpers import data
-from report import html, pdf, project
+from report import html, pdf, project, script
 from report.chapter import TEMPLATES, ChapterExporter
 from report.document import Document
 from report.errors import ReportError
-from report.execute import Executor, needed_data, versions
+from report.execute import Executor, versions
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def build(arguments: argparse.Namespace) -> None:
     if not arguments.html_only:
         writers[written.with_suffix(".pdf")] = pdf.write
     digest = _digest(notebooks)
-    outdated = [file for file in writers if _stamp(file, digest) != _kept_stamp(file)]
+    outdated = [file for file in writers if not _Stamp(file, digest).holds()]
     for file in writers:
         if file not in outdated:
             print(f"{file.relative_to(project.ROOT)}: unchanged")
@@ -70,8 +70,7 @@ def build(arguments: argparse.Namespace) -> None:
         content = writers[file].result()
         file.write_bytes(content)
         print(f"{file.relative_to(project.ROOT)}: {len(content) / 1e6:.1f} MB")
-        _stamp_file(file).parent.mkdir(parents=True, exist_ok=True)
-        _stamp_file(file).write_text(_stamp(file, digest))
+        _Stamp(file, digest).keep()
 
 
 def _digest(notebooks: list[tuple[Path, NotebookNode]]) -> str:
@@ -80,27 +79,35 @@ def _digest(notebooks: list[tuple[Path, NotebookNode]]) -> str:
     for path, content in notebooks:
         whole.update(f"{path} {nbformat.writes(content)}".encode())
     here = project.ROOT / "report"
-    for path in (*sorted(here.glob("*.py")), *sorted(TEMPLATES.iterdir())):
+    for path in (
+        *sorted(here.glob("*.py")),
+        *sorted(TEMPLATES.iterdir()),
+        *sorted(script.FOLDER.iterdir()),
+    ):
         whole.update(path.read_bytes())
     whole.update((project.ROOT / "pyproject.toml").read_bytes())
     whole.update(json.dumps(versions()).encode())
     return whole.hexdigest()
 
 
-def _stamp(file: Path, digest: str) -> str:
-    """What `file` was made from, and what it holds; "" while there is no file."""
-    if not file.exists():
-        return ""
-    return f"{digest} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+class _Stamp:
+    """Kept beside a document: what it was made from, and what it holds."""
 
+    def __init__(self, file: Path, digest: str) -> None:
+        self.file, self.digest = file, digest
+        self.path = project.BUILD / "stamps" / file.name
 
-def _stamp_file(file: Path) -> Path:
-    return project.BUILD / "stamps" / file.name
+    def holds(self) -> bool:
+        """Whether the file is there, as it was written, and from the same things."""
+        there = self.path.exists() and self.file.exists()
+        return there and self.path.read_text() == self._text()
 
+    def keep(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(self._text())
 
-def _kept_stamp(file: Path) -> str | None:
-    kept = _stamp_file(file)
-    return kept.read_text() if kept.exists() and file.exists() else None
+    def _text(self) -> str:
+        return f"{self.digest} {hashlib.sha256(self.file.read_bytes()).hexdigest()}"
 
 
 def _without_execution(arguments) -> Iterator[tuple[Path, NotebookNode]]:
@@ -116,20 +123,7 @@ def _with_execution(arguments) -> Iterator[tuple[Path, NotebookNode]]:
         variables["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
     if arguments.in_place:
         variables["REPORT_FIGURES"] = str(project.FIGURES)
-    executor = Executor(variables)
-
-    def executed(notebook: Path) -> NotebookNode:
-        if not arguments.in_place and (content := executor.unchanged(notebook)):
-            return content
-        if missing := _missing(notebook):
-            if arguments.in_place:
-                raise ReportError("--in-place writes what readers see.", str(missing))
-            return executor.keep_stored(notebook, missing)
-        content = executor.execute(notebook)
-        if arguments.in_place:
-            nbformat.write(content, notebook)
-        return content
-
+    executor = Executor(variables, arguments.in_place)
     quick = data.quick_profile()
     if arguments.in_place and quick:
         raise ReportError("--in-place writes what readers see: unset REPORT_PROFILE")
@@ -139,23 +133,13 @@ def _with_execution(arguments) -> Iterator[tuple[Path, NotebookNode]]:
     by_size = sorted(arguments.notebooks, key=lambda path: -path.stat().st_size)
     pool = ThreadPoolExecutor(jobs)
     try:
-        results = {notebook: pool.submit(executed, notebook) for notebook in by_size}
+        results = {
+            notebook: pool.submit(executor.outputs, notebook) for notebook in by_size
+        }
         for notebook in arguments.notebooks:
             yield notebook, results[notebook].result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _missing(notebook: Path) -> data.DataMissing | None:
-    """Look for the notebook's data; return why they cannot be had, or None."""
-    try:
-        for name in needed_data(nbformat.read(notebook, as_version=4)):
-            data.locate(name)
-    except data.DataMissing as error:
-        return error
-    except ValueError as error:
-        raise ReportError(str(error)) from error
-    return None
 
 
 def _arguments() -> argparse.Namespace:

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from report import pandoc
+from report.folding import without_title
 
 TEMPLATES = Path(__file__).parent / "templates"
 REPORT_KINDS = ("figure", "table", "prose", "environment")
@@ -52,6 +53,7 @@ class ChapterExporter(TemplateExporter):
         yield from super().default_filters()
         for jinja_filter in (
             quoted,
+            without_title,
             code_block,
             formulas_in_one_line,
             output_kind,

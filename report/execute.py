@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from helpers import bench, claims, data, runs
 from report.errors import ReportError
+from report.folding import without_title
 from report.project import BUILD, ROOT
 
 EXECUTED = BUILD / "executed"
@@ -37,6 +38,26 @@ class Executor:
 
     variables: dict[str, str]
 
+    in_place: bool = False
+
+    def outputs(self, notebook: Path) -> NotebookNode:
+        """Return `notebook` with outputs: of an earlier run, a new one, or stored ones.
+
+        Those of an earlier run are taken if they still hold, the stored ones where data
+        are missing; `in_place` always runs anew, and writes into the notebook. Raises
+        ReportError when a cell fails, or when there are no outputs to be had.
+        """
+        if not self.in_place and (content := self.unchanged(notebook)):
+            return content
+        if missing := _missing(notebook):
+            if self.in_place:
+                raise ReportError("--in-place writes what readers see.", str(missing))
+            return self.keep_stored(notebook, missing)
+        content = self.execute(notebook)
+        if self.in_place:
+            nbformat.write(content, notebook)
+        return content
+
     def unchanged(self, notebook: Path) -> NotebookNode | None:
         """Return `notebook` with the outputs of an earlier run, if they still hold."""
         content = nbformat.read(notebook, as_version=4)
@@ -48,13 +69,6 @@ class Executor:
             return None
         print(f"{notebook.stem}: unchanged", flush=True)
         return _with_outputs_of(earlier, content)
-
-    def execute_if_changed(self, notebook: Path) -> NotebookNode:
-        """Return `notebook` with outputs: those of an earlier run if they still hold.
-
-        Raises ReportError, with the traceback, when a cell fails.
-        """
-        return self.unchanged(notebook) or self.execute(notebook)
 
     def keep_stored(self, notebook: Path, missing: data.DataMissing) -> NotebookNode:
         """Return `notebook` with the outputs that it holds, marked as stored ones.
@@ -68,7 +82,10 @@ class Executor:
         return content
 
     def execute(self, notebook: Path) -> NotebookNode:
-        """Return `notebook` with the outputs of a new run; raises as above."""
+        """Return `notebook` with the outputs of a new run.
+
+        Raises ReportError, with the traceback, when a cell fails.
+        """
         content = nbformat.read(notebook, as_version=4)
         started = time.monotonic()
         _run(content, notebook, self.variables)
@@ -82,7 +99,10 @@ class Executor:
 
     def _digest(self, content: NotebookNode) -> str:
         everything = [
-            [(cell.source, cell.metadata.get("tags")) for cell in _code(content)],
+            [
+                (without_title(cell.source), cell.metadata.get("tags"))
+                for cell in _code(content)
+            ],
             [
                 path.read_text("utf-8")
                 for path in sorted(ROOT.glob("helpers/**/*"))
@@ -109,22 +129,32 @@ def needed_data(content: NotebookNode) -> list[str]:
     return content.metadata.get("report", {}).get("data", [])
 
 
+def _missing(notebook: Path) -> data.DataMissing | None:
+    """Look for the notebook's data; return why they cannot be had, or None."""
+    try:
+        for name in needed_data(nbformat.read(notebook, as_version=4)):
+            data.locate(name)
+    except data.DataMissing as error:
+        return error
+    except ValueError as error:
+        raise ReportError(str(error)) from error
+    return None
+
+
 def _recorded_runs(data_sets: list[str] | None) -> list[tuple[str, str]]:
     """Names and digests of the files that hold recorded runs on some data sets."""
-    return [
-        (name, digest)
-        for name, digest in _contents(runs.folders())
-        if data_sets is None or name.startswith(tuple(data_sets))
-    ]
+    return _contents(runs.folders(), ("",) if data_sets is None else tuple(data_sets))
 
 
-def _contents(folders: list[Path]) -> list[tuple[str, str]]:
-    """Names and digests of all files in some folders."""
+def _contents(
+    folders: list[Path], beginnings: tuple[str, ...] = ("",)
+) -> list[tuple[str, str]]:
+    """Names and digests of all files in some folders whose names begin so."""
     return [
         (path.name, hashlib.sha256(path.read_bytes()).hexdigest())
         for folder in folders
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.name.startswith(beginnings) and path.is_file()
     ]
 
 

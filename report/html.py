@@ -17,7 +17,7 @@ from pandocfilters import (
     stringify,
 )
 
-from report import font, mathematics, pandoc
+from report import font, mathematics, pandoc, script
 from report.chapter import TEMPLATES
 from report.document import Document
 
@@ -34,9 +34,14 @@ TOKENS = {
     "f": {"bu", "fu", "at"},  # functions
 }
 
+WITHOUT_SCRIPTS = (
+    "<noscript><p>To move this convolution, allow scripts for this page. They are part "
+    "of the file and load nothing.</p></noscript>"
+)
+
 
 def write(document: Document) -> str:
-    """Return the page: formulas as MathML, pictures and typeface inside, no script."""
+    """Return the page: formulas as MathML, pictures, typeface and script inside."""
 
     def action(kind, content):
         if kind == "Math":
@@ -67,6 +72,7 @@ def write(document: Document) -> str:
     page = _lean(page)
     typeface = _base64("formulas.woff", font.subset(_text_of_formulas(page)))
     page = page.replace("formulas.woff", typeface, 1)
+    page = script.placed(page)
     return re.sub(
         '(?<=<img src=")[^"]+',
         lambda found: _address(found[0], document.images[html.unescape(found[0])]),
@@ -153,14 +159,23 @@ def _table(content: list) -> dict:
     return _scrolling(_label(caption), [table])
 
 
+def _details(summary: str, blocks: list) -> list:
+    return [
+        RawBlock("html", f"<details><summary>{summary}</summary>"),
+        *blocks,
+        RawBlock("html", "</details>"),
+    ]
+
+
 def _div(attributes: list, blocks: list):
     identifier, classes, pairs = attributes
+    if "movable" in classes:
+        return Div(["", ["movable"], pairs], [RawBlock("html", WITHOUT_SCRIPTS)])
     if "folded" in classes:
-        return [
-            RawBlock("html", "<details><summary>Show the code</summary>"),
-            *blocks,
-            RawBlock("html", "</details>"),
-        ]
+        return _details("Show the code", blocks)
+    if "page-only" in classes and "input" not in classes:
+        told = dict(pairs)
+        return _details(f"Show {told['label']}, {told['rows']} rows", blocks)
     if "equation" in classes:
         number = dict(pairs).get("number")
         label = f"Equation {number}" if number else "Formula"

@@ -1,7 +1,7 @@
-"""Write the two cells that open every notebook: navigation row and set-up.
+"""Write the row of links and the set-up that open a notebook, and what folds cells.
 
-Both follow from file names, titles and the repository's address, so that a second time
-changes nothing.
+All follows from file names, titles, tags and the repository's address, so that a second
+time changes nothing.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from helpers import data
-from report import generated, project
+from report import folding, generated, project
 from report.chapter import TEMPLATES
 
 COLAB = "https://colab.research.google.com/github"
@@ -46,12 +46,27 @@ def update(notebooks: list[Path], write: bool) -> list[Path]:
         _set(content, new_markdown_cell(row, id="navigation"), position=0)
         cell = setup_cell(_data(content, notebook))
         _set(content, new_code_cell(cell, id="setup"), position=2)
+        folding.fold(content)
+        content.metadata.update(_opened_with(notebook))
         text = nbformat.writes(content) + "\n"
         if text != notebook.read_text("utf-8"):
             outdated.append(notebook)
             if write:
                 notebook.write_text(text, "utf-8")
     return outdated
+
+
+def _opened_with(notebook: Path) -> dict:
+    """What Jupyter and Colab open a notebook with: a kernel, a name, a GPU."""
+    return {
+        "kernelspec": {
+            "display_name": "Python 3",
+            "language": "python",
+            "name": "python3",
+        },
+        "accelerator": "GPU",
+        "colab": {"name": notebook.name, "provenance": [], "toc_visible": True},
+    }
 
 
 def setup_cell(data_sets: list[str]) -> str:

@@ -9,7 +9,9 @@ blocks, for the writers of both, is
 - a div `.equation` around each displayed formula, with `number` when it has one,
 - a div `.finding` around the paragraph under a chapter's title,
 - code blocks of the language `python`, and without one for all other text,
-- the divs `.input` (also `.folded`) and `.environment` of the cells.
+- the divs `.input` (also `.folded`) and `.environment` of the cells,
+- the class `.page-only` of an input, and a div of that class around a table, with its
+  `label` and its number of `rows`, for what the PDF leaves out.
 """
 
 import json
@@ -152,7 +154,7 @@ class Numbering:
         if "figure" in classes:
             return self._figure(values, blocks)
         if "table" in classes:
-            return self._table(values, blocks)
+            return self._table(values, blocks, "page-only" in classes)
         if "environment" in classes:
             self.environments.append(json.loads(values["record"]))
             return Div(["", classes, []], blocks)
@@ -199,14 +201,20 @@ class Numbering:
             ],
         }
 
-    def _table(self, values, blocks):
+    def _table(self, values, blocks, page_only):
         key = values["key"]
         if not blocks or blocks[0]["t"] != "Table":
             self._error(f"the table {key!r} is not written as a pipe table")
             return []
         content = blocks[0]["c"]
         caption = self._caption("table", "tab", key, blocks[1:])
-        return {"t": "Table", "c": [[f"tab-{key}", [], []], caption, *content[2:]]}
+        table = {"t": "Table", "c": [[f"tab-{key}", [], []], caption, *content[2:]]}
+        if not page_only:
+            return table
+        rows = sum(len(body[3]) for body in content[4])
+        label = self.targets[self.place.notebook, f"tab-{key}"].label
+        told = [["label", label], ["rows", str(rows)]]
+        return Div(["", ["page-only"], told], [table])
 
     def _paragraph(self, inlines):
         """Set displayed formulas apart from the text around them."""

@@ -85,24 +85,44 @@ def _set_palette(image: pikepdf.Stream) -> None:
 def source(document: Document) -> str:
     """Return the Typst source of the document."""
 
+    blocks, left_out = _for_paper(document.blocks)
+
     def action(kind, content):
         if kind == "Math":
             return _formula(content, document.formulas)
+        if kind == "Link" and content[2][0] in left_out:
+            return content[1]  # its words alone: there is nothing to go to
         if kind == "Figure":
             return _figure(*content)
         if kind == "CodeBlock":
             return _code(*content)
         if kind == "Div":
             return _div(*content)
+        if kind == "Header" and content[0] == 1:  # what floats stays in its chapter
+            return [RawBlock("typst", "#place.flush()"), {"t": kind, "c": content}]
         return None
 
     return pandoc.write(
-        pandoc.transformed(document.blocks, action),
+        pandoc.transformed(blocks, action),
         "typst",
         "--syntax-highlighting=idiomatic",
         f"--template={TEMPLATES / 'report.typ'}",
         metadata=document.metadata,
     )
+
+
+def _for_paper(blocks: list) -> tuple[list, set[str]]:
+    """Return the blocks without what is for the page only, and the links to that."""
+    left_out = set()
+
+    def action(kind, content):
+        if kind != "Div" or "page-only" not in content[0][1]:
+            return None
+        tables = (block for block in content[1] if block["t"] == "Table")
+        left_out.update(f"#{table['c'][0][0]}" for table in tables)
+        return []
+
+    return pandoc.transformed(blocks, action), left_out
 
 
 def _string(text: str) -> str:
@@ -127,7 +147,7 @@ def _figure(attributes: list, caption: list, blocks: list) -> dict:
             RawInline(
                 "typst",
                 f"#figure(image({_string(file)}, width: {width}, alt: {alternative}), "
-                "caption: [",
+                "placement: auto, caption: [",
             ),
             *caption[1][0]["c"],
             RawInline("typst", f"]) <{attributes[0]}>"),

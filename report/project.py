@@ -1,12 +1,12 @@
-"""Where the project stands: its folders, and the address of its repository."""
+"""What the report is written to, and the address of its repository."""
 
 import tomllib
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ROOT / "notebooks"
-BUILD = ROOT / "build"
+from helpers import project as house
+
+ROOT, NOTEBOOKS, BUILD = house.ROOT, house.NOTEBOOKS, house.BUILD
 FIGURES = ROOT / "figures"  # the committed ones; others go to build/figures
 PUBLISHED = ROOT / "report" / "convolution"  # .html and .pdf, from the real data
 

@@ -3,6 +3,7 @@
 import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -407,11 +408,33 @@ def test_a_transform_called_by_itself_refuses_as_well():
     [
         (noise().to(torch.uint8), r"torch.uint8 of shape \(12, 1, 17, 14\): use fl"),
         (noise()[0], r"torch.float32 of shape \(1, 17, 14\): use float32 \(batch, ch"),
+        (noise()[:, :, :0], r"shape \(12, 1, 0, 14\): use .*, with pixels"),
+        (noise() * 255, r"have values from .* to 25\d.*: use values from 0 to 1"),
+        (noise() - 0.5, r"have values from -0.* use values from 0 to 1"),
+        (noise() / 0, "to inf: use values from 0 to 1"),
     ],
 )
-def test_other_images_are_refused(images, message):
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_other_images_are_refused(name, images, message):
     with pytest.raises(ValueError, match=message):
-        augment.flip(images, seeded())
+        TRANSFORMS[name](images, seeded())
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64, torch.tensor, np.array])
+def test_numbers_of_every_library_are_numbers(number):
+    options = {"degrees": 15.0, "translate": 0.25, "scale": (0.5, 1.5)}
+    foreign = {
+        "degrees": number(15.0),
+        "translate": number(0.25),
+        "scale": [number(0.5), number(1.5)],
+    }
+    expected = augment.affine(noise(), seeded(), **options)
+    assert torch.equal(augment.affine(noise(), seeded(), **foreign), expected)
+    for whole in (np.int64(3), torch.tensor(3), np.array(3)):
+        expected = augment.shift(noise(), seeded(), pixels=3)
+        assert torch.equal(augment.shift(noise(), seeded(), pixels=whole), expected)
+    with pytest.raises(ValueError, match="use a number from 0 to 180"):
+        augment.affine(noise(), seeded(), degrees=number(float("nan")))
 
 
 def test_a_gaussian_that_is_too_wide_and_odd_channels_are_refused():
@@ -422,3 +445,17 @@ def test_a_gaussian_that_is_too_wide_and_odd_channels_are_refused():
         augment.elastic(noise(), seeded(), sigma=5.0)
     with pytest.raises(ValueError, match="images of 2 channels: use grey ones"):
         augment.brightness_contrast(noise(channels=2), seeded())
+
+
+def test_a_mirrored_shift_shows_the_images_own_edge():
+    images = torch.rand(40, 3, 9, 7)
+    steps = [("shift", {"pixels": 2, "border": "mirror"})]
+    moved = augment.augment(images, steps, torch.Generator().manual_seed(3))
+    edges = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="symmetric")
+    windows = [
+        torch.from_numpy(edges[:, :, row : row + 9, column : column + 7])
+        for row in range(5)
+        for column in range(5)
+    ]
+    found = torch.stack([(moved - w).abs().amax((1, 2, 3)) < 1e-6 for w in windows])
+    assert found.any(0).all() and found.any(1).sum() > 15

@@ -257,12 +257,12 @@ def test_layer_is_the_twin_of_nn_conv2d(bias, in_channels, batch):
         assert torch.allclose(mine.grad, reference.grad, rtol=0, atol=1e-10)
 
 
-# --- The lab sheet --------------------------------------------------------------------
+# --- By loops -------------------------------------------------------------------------
 
 
 @given(*[st.integers(1, 4)] * 4)
 @settings(quick, max_examples=25)
-def test_lab_gradient(h_out, w_out, k_h, k_w):
+def test_gradient_by_loops(h_out, w_out, k_h, k_w):
     image = whole_numbers(h_out + k_h - 1, w_out + k_w - 1).requires_grad_()
     kernel = whole_numbers(k_h, k_w)
     Y = F.conv2d(image[None, None], kernel[None, None])[0, 0]
@@ -270,22 +270,22 @@ def test_lab_gradient(h_out, w_out, k_h, k_w):
     assert torch.equal(conv_gradient_wrt_input(2 * Y.detach(), kernel), image.grad)
 
 
-def test_bounds_of_the_lab_sheet():
-    """max(1, i - n + k) .. min(k, i) are all taps for which the window exists."""
+def test_bounds_of_the_sum():
+    """max(0, i - n + k) to min(k - 1, i) are all taps for which the window exists."""
     for n, k in itertools.product(range(1, 9), range(1, 9)):
         if k > n:
             continue
         windows = output_size(n, k)
-        for i in range(1, n + 1):
-            meets = [tap for tap in range(1, k + 1) if 1 <= i - tap + 1 <= windows]
-            assert meets == list(range(max(1, i - n + k), min(k, i) + 1))
+        for i in range(n):
+            meets = [tap for tap in range(k) if 0 <= i - tap < windows]
+            assert meets == list(range(max(0, i - n + k), min(k, i + 1)))
 
 
 # --- Mistakes turn checks red ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.mistake)
-def test_each_published_mistake_is_caught(mutation):
+def test_each_mistake_is_caught(mutation):
     check = CHECKS[mutation.caught_by]
     assert verdict(check, getattr(conv, mutation.target)) == ""
     assert verdict(check, mutation.make()) != ""

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers import algorithms, bench, cost, runs
+from helpers import bench, project
+from helpers import ways as costs
 from helpers.bench import pipelines, ways
-from helpers.cost import Case
 from helpers.data import Split
+from helpers.ways import Case, common
 
 SMALL = (Case(2, 3, 12, 3, 4), Case(2, 17, 10, 3, 4))
 
@@ -18,8 +19,7 @@ SMALL = (Case(2, 3, 12, 3, 4), Case(2, 17, 10, 3, 4))
 def root(tmp_path, monkeypatch):
     """A project without any record."""
     monkeypatch.delenv("REPORT_BENCH", raising=False)
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    monkeypatch.setattr(bench, "RECORDED", tmp_path / "data" / "bench")
+    monkeypatch.setattr(project, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -96,9 +96,9 @@ def test_a_record_says_machine_version_and_day():
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(cost, "CASES", SMALL)
-    monkeypatch.setattr(cost, "LARGE_KERNELS", (Case(1, 2, 16, 5, 2, padding=2),))
-    monkeypatch.setattr(cost, "GROWTH_BASE", Case(1, 2, 8, 3, 2))
+    monkeypatch.setattr(costs, "CASES", SMALL)
+    monkeypatch.setattr(costs, "LARGE_KERNELS", (Case(1, 2, 16, 5, 2, padding=2),))
+    monkeypatch.setattr(costs, "GROWTH_BASE", Case(1, 2, 8, 3, 2))
     few = {"size": (6, 12), "channels": (1, 2), "kernel_size": (3, 5)}
     monkeypatch.setattr(ways, "GROWTHS", few)
 
@@ -106,9 +106,9 @@ def small(monkeypatch):
 def test_the_command_records_and_prints_both_tables(small, capsys):
     ways.main(["--rounds", "2"])
     printed = capsys.readouterr().out
-    for expected in [*(case.label for case in SMALL), "1x2x16 k5>2", "median"]:
+    for expected in [*(case.label for case in SMALL), "1×2×16 k5>2", "median"]:
         assert expected in printed
-    for expected in (*cost.MEASURED, "Written to build/bench/ways.json"):
+    for expected in (*costs.MEASURED, "Written to build/bench/ways.json"):
         assert expected in printed
 
 
@@ -121,7 +121,7 @@ def test_a_study_survives_its_file(small, monkeypatch):
     assert first == second and len(measured) == 1
     assert {timing.case for timing in first.timings} == set(SMALL)
     assert {timing.way for timing in first.with_operator} == {
-        *cost.REFERENCES,
+        *costs.REFERENCES,
         "im2row",
     }
     assert [growth.parameter for growth in first.growths] == list(ways.GROWTHS)
@@ -136,13 +136,13 @@ def test_the_operator_is_used_for_its_own_part_only(small, monkeypatch):
     seen = []
 
     def spy(cases, measured, rounds):
-        seen.append((measured, algorithms.HAS_ONEDNN))
+        seen.append((measured, common.HAS_ONEDNN))
         return []
 
-    monkeypatch.setattr(algorithms, "HAS_ONEDNN", True)
-    monkeypatch.setattr(cost, "measure", spy)
+    monkeypatch.setattr(common, "HAS_ONEDNN", True)
+    monkeypatch.setattr(costs, "measure", spy)
     ways.measure(rounds=1)
-    assert seen == [(("im2row",), False), (cost.MEASURED, True), (("FFT",), True)]
+    assert seen == [(("im2row",), False), (costs.MEASURED, True), (("FFT",), True)]
 
 
 @pytest.mark.parametrize("command", [ways, pipelines])

@@ -9,7 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from helpers import claims
+from helpers import claims, text
+from helpers.claims import tables
 from report.chapter import ChapterExporter
 from report.numbering import Numbering
 from report.references import References
@@ -80,6 +81,25 @@ def test_every_entry_is_filled_in_and_of_a_known_kind():
         assert erratum.doubt or erratum.status != "perhaps a scanning error", erratum.id
 
 
+def test_one_entry_of_each_kind_teaches():
+    taught = [erratum.kind for erratum in claims.errata() if erratum.lesson]
+    assert sorted(taught) == sorted(claims.KINDS) == sorted(claims.CHECKS)
+
+
+def test_the_check_of_each_kind_is_a_test_that_exists():
+    for _, place in claims.CHECKS.values():
+        file, test = place.split("::")
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text("utf-8"), place
+
+
+def test_claims_have_ids_of_their_own_and_say_what_judges_them():
+    listed = claims.claims()
+    assert len({claim.id for claim in listed}) == len(listed)
+    for claim in listed:
+        assert claim.topic and claim.source and claim.says, claim
+        assert not claim.verdict or claim.measured, claim
+
+
 def test_no_key_of_ours_stands_in_what_the_reader_sees():
     shown = [f"{row.source} {row.asks}" for row in claims.rows()]
     shown += [f"{e.source} {e.where} {e.claim} {e.correct}" for e in claims.errata()]
@@ -114,6 +134,45 @@ def test_files_that_answer_a_row_exist():
     for row in claims.rows():
         for file in row.answered_by:
             assert (ROOT / file).is_file(), f"{row.id}: {file}"
+
+
+def test_the_tables_of_the_audit_show_every_entry(monkeypatch):
+    shown = {}
+    monkeypatch.setattr(
+        text, "table", lambda key, *content, **_: shown.update({key: content[-1]})
+    )
+    kinds = list(claims.KINDS)
+    tables.sources()
+    tables.instructive(kinds)
+    tables.errata()
+    tables.checks(dict.fromkeys(kinds, 1))
+    tables.questions()
+    tables.requirements()
+    tables.looks()
+    assert [name for name, *_ in shown["sources"]] == [s.name for s in claims.sources()]
+    assert [kind for kind, *_ in shown["instructive"]] == kinds
+    assert [row[1].removesuffix(" ‡") for row in shown["errata"]] == [
+        erratum.claim for erratum in claims.errata()
+    ]
+    assert [row[0] for row in shown["errata-checks"]] == kinds
+    assert [row[1] for row in shown["questions"]] == [
+        question.title for question in claims.questions()
+    ]
+    assert [f"R{number}" for number, *_ in shown["requirements"]] == ROWS
+    assert sum(count for _, count, _ in shown["looks"]) == sum(claims.looks().values())
+
+
+def test_the_ledger_counts_runs_seeds_and_looks(monkeypatch):
+    shown = []
+    monkeypatch.setattr(text, "table", lambda *content: shown.extend(content[-1]))
+    run = {"config": {"data": "mnist"}, "headline": None, "final": {}, "seconds": 1800}
+    tested = run | {"headline": "mnist/a", "final": {"test": {}}}
+    other = run | {"config": {"data": "varres"}}
+    tables.ledger([run, tested, tested, tested | {"headline": "mnist/b"}, other])
+    assert shown == [
+        ["mnist", 4, 3, 2, 1, "2.0"],
+        ["varres", 1, 0, 0, "–", "0.5"],
+    ]
 
 
 # --- The notebooks --------------------------------------------------------------------
@@ -164,6 +223,24 @@ def test_cells_that_name_test_images_are_counted_by_section(tmp_path):
     written(tmp_path, "02_b", new_markdown_cell("# B"), new_code_cell("1"))
     assert {p.heading: n for p, n in claims.looks(tmp_path).items()} == {"Looks": 2}
     assert claims.looks()  # every notebook of the project can be read
+
+
+def test_links_lead_to_a_lesson_first_and_never_to_a_summary(tmp_path, monkeypatch):
+    named = {"rows": ["R1"]}
+    for number, heading in ((7, "Proof"), (1, "Lesson"), (2, "Summary")):
+        written(
+            tmp_path,
+            f"0{number}_a",
+            new_markdown_cell(f"# A\n\n## {heading}"),
+            new_code_cell("1", metadata=named),
+        )
+    monkeypatch.setattr(claims, "_answers_once", lambda: claims.answers(tmp_path))
+    assert (
+        claims.links("R1")
+        == "[1: Lesson](01_a.ipynb#Lesson); [7: Proof](07_a.ipynb#Proof)"
+    )
+    assert claims.links("R1", most=1) == "[1: Lesson](01_a.ipynb#Lesson)"
+    assert claims.links("R2") == "—"
 
 
 # --- The links ------------------------------------------------------------------------

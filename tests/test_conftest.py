@@ -77,7 +77,7 @@ def test_a_file_that_skips_itself_fails_there_too(project, monkeypatch):
 
 def test_whoever_asks_for_the_browser_is_marked(project):
     project.makepyfile(
-        test_page="""
+        test_in_a_window="""
         import pytest
 
         @pytest.fixture
@@ -91,6 +91,6 @@ def test_whoever_asks_for_the_browser_is_marked(project):
         def test_of_something_else(): pass
         """
     )
-    result = project.runpytest("test_page.py", "-m", "browser", "-v")
+    result = project.runpytest("test_in_a_window.py", "-m", "browser", "-v")
     result.assert_outcomes(passed=1, deselected=1)
     result.stdout.fnmatch_lines(["*test_of_the_page*"])

@@ -201,40 +201,44 @@ MISTAKES = {
     ),
     "missing floor: rounded to the nearest": (
         check_output_size,
-        "return (n + 2 * padding - reach) // stride + 1",
-        "return round((n + 2 * padding - reach) / stride) + 1",
+        "return (padded - reach) // stride + 1",
+        "return round((padded - reach) / stride) + 1",
     ),
     "padding counted on one side": (
         check_output_size,
-        "n + 2 * padding",
-        "n + padding",
+        "size + 2 * padding\n",
+        "size + padding\n",
     ),
-    "dilation forgotten": (check_output_size, "dilation * (k - 1)", "(k - 1)"),
+    "dilation forgotten": (
+        check_output_size,
+        "dilation * (kernel - 1)",
+        "(kernel - 1)",
+    ),
     "swapped h and w in the module": (
         check_conv2d_module,
-        "reshape(b, c_out, h_out, w_out)",
-        "reshape(b, c_out, w_out, h_out)",
+        "output_batch.reshape(B, D, h_out, w_out)",
+        "output_batch.reshape(B, D, w_out, h_out)",
     ),
     "no transpose before the last reshape": (
         check_conv2d_module,
-        "reshape(b, p, c_out).transpose(1, 2)",
-        "reshape(b, c_out, p)",
+        "reshape(B, T, D).transpose(1, 2)",
+        "reshape(B, D, T)",
     ),
     "flipped sign of the bias": (check_my_conv2d, "y + self.bias", "y - self.bias"),
     "swapped paddings": (
         check_my_conv2d,
-        "(left, left, above, above)",
-        "(above, above, left, left)",
+        "(P_w, P_w, P_h, P_h)",
+        "(P_h, P_h, P_w, P_w)",
     ),
     "swapped strides": (
         check_my_conv2d,
-        "slice(i * down, i * down",
-        "slice(i * right, i * right",
+        "slice(i * s_h, i * s_h",
+        "slice(i * s_w, i * s_w",
     ),
     "kernel flipped": (
         check_my_conv2d,
-        "rows, columns], self.weight",
-        "rows, columns], self.weight.flip(2, 3)",
+        "window, self.weight",
+        "window, self.weight.flip(2, 3)",
     ),
     "weights not transposed": (
         check_my_linear,
@@ -248,13 +252,13 @@ MISTAKES = {
     ),
     "pixels numbered from zero": (
         check_convolution_matrix,
-        "torch.arange(1.0, c * h * w + 1,",
-        "torch.arange(0.0, c * h * w,",
+        "torch.arange(1.0, C * h * w + 1,",
+        "torch.arange(0.0, C * h * w,",
     ),
     "swapped h and w in the matrix": (
         check_convolution_matrix,
-        "numbers.view(1, c, h, w)",
-        "numbers.view(1, c, w, h)",
+        ".view(1, C, h, w)",
+        ".view(1, C, w, h)",
     ),
 }
 

@@ -49,14 +49,14 @@ COUNT = "with open('ran', 'a') as f: f.write('.')"
 def changes_decide(executor, notebook, *changes):
     """Whether each change, and nothing else, has the notebook executed again."""
     ran = notebook.parent / "ran"
-    executor.execute_if_changed(notebook)
-    executor.execute_if_changed(notebook)
+    executor.outputs(notebook)
+    executor.outputs(notebook)
     assert ran.read_text() == "."
     for change in changes:
         before = ran.read_text()
         change()
-        executor.execute_if_changed(notebook)
-        executor.execute_if_changed(notebook)
+        executor.outputs(notebook)
+        executor.outputs(notebook)
         assert ran.read_text() == before + "."
 
 
@@ -124,7 +124,7 @@ def test_a_notebook_follows_its_own_data_and_runs_alone(
     monkeypatch.setattr(
         data, "variant", lambda name: SimpleNamespace(fingerprint=fingerprints[name])
     )
-    executor.execute_if_changed(notebook)
+    executor.outputs(notebook)
     for change, ran in (
         (lambda: fingerprints.update(cifar10="other"), "."),
         (lambda: (folder / "mnist.jsonl").write_text("a run"), "."),
@@ -132,7 +132,7 @@ def test_a_notebook_follows_its_own_data_and_runs_alone(
         (lambda: (folder / "varres.jsonl").write_text("a run"), "..."),
     ):
         change()
-        executor.execute_if_changed(notebook)
+        executor.outputs(notebook)
         assert (tmp_path / "ran").read_text() == ran
 
 
@@ -177,7 +177,7 @@ def test_a_notebook_that_reads_the_others_follows_what_they_answer_and_look_at(
         (4, lambda: None),
     ):
         for notebook in (alone, reading):
-            executor.execute_if_changed(notebook)
+            executor.outputs(notebook)
         assert (tmp_path / "ran").read_text() == "." * runs
         change()
 
@@ -192,8 +192,8 @@ with (folder / "mnist.jsonl").open("a") as file:
     file.write("a run\\n")
 """
     notebook = write(tmp_path / "01_training.ipynb", record)
-    executor.execute_if_changed(notebook)
-    executor.execute_if_changed(notebook)
+    executor.outputs(notebook)
+    executor.outputs(notebook)
     assert (tmp_path / "runs" / "mnist.jsonl").read_text() == "a run\n"
 
 

@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from helpers import environment, figures, stats, text
-from helpers.stats import paired_t, t_interval
+from helpers import environment, figures, project, stats, text
+from helpers.stats import t_interval
 
 
 @pytest.fixture
@@ -135,6 +135,8 @@ def test_table_aligns_numbers_and_escapes(displayed):
     assert "&lt;c&gt;" in data["text/html"]
     assert "<caption>Two rows.</caption>" in data["text/html"]
     assert report == {"kind": "table", "key": "t", "caption": "Two rows."}
+    text.table("u", "One.", ["n"], [[1]], on_paper=False)
+    assert displayed[1][1]["print"] is False
 
 
 def test_cells_of_a_table_are_markdown_in_jupyter_too(displayed):
@@ -186,9 +188,10 @@ def test_figures_stay_apart_from_the_committed_ones_unless_asked(
     displayed, monkeypatch
 ):
     monkeypatch.delenv("REPORT_FIGURES")
-    assert figures.FOLDER.relative_to(Path(__file__).resolve().parents[1]).parts == (
-        *("build", "figures"),
-    )
+    root = Path(__file__).resolve().parents[1]
+    assert project.figures() == root / "build" / "figures"
+    monkeypatch.setenv("REPORT_FIGURES", "elsewhere")
+    assert project.figures() == Path("elsewhere")
 
 
 # --- Numbers in words -----------------------------------------------------------------
@@ -197,31 +200,19 @@ def test_figures_stay_apart_from_the_committed_ones_unless_asked(
 def test_numbers_are_spelt_the_same_everywhere():
     assert text.signed(-0.125, 1) == "−0.1" and text.signed(2) == "+2.00"
     assert text.percent(t_interval([0.99, 0.992])) == "99.10% (97.83% – 100.37%)"
-    assert text.points(paired_t([0.5, 0.52], [0.49, 0.5])) == "+1.50 (−4.85 to +7.85)"
     assert [text.p_value(p) for p in (0.0301, 0.0004)] == ["0.030", "< 0.001"]
     assert [text.p_value(p, "p") for p in (0.5, 0)] == ["p = 0.500", "p < 0.001"]
 
 
-def test_words_of_a_comparison_follow_its_p_value_and_sign():
-    clear = paired_t([0.5, 0.52, 0.51], [0.4, 0.42, 0.412])
-    assert text.in_words(clear, "better", "worse") == "better"
-    assert text.in_words(clear._replace(mean=-0.1), "better", "worse") == "worse"
-    assert text.in_words(clear, "better", "worse", p=0.06).startswith("no difference")
-    assert text.listed(["a", "b"]) == "*a*, *b*"
-    assert text.listed([], "none of them") == "none of them"
-
-
 @pytest.mark.parametrize("p", [math.nan, -0.1, 1.1, math.inf])
 def test_what_is_no_probability_gets_no_words(p):
-    clear = paired_t([0.5, 0.52, 0.51], [0.4, 0.42, 0.412])
-    for call in (
-        lambda: text.p_value(p),
-        lambda: text.in_words(clear, "better", "worse", p=p),
-        lambda: text.in_words(clear._replace(p_value=p), "better", "worse"),
-        lambda: text.in_words(clear._replace(mean=math.nan), "better", "worse"),
-    ):
-        with pytest.raises(ValueError, match="came in"):
-            call()
+    with pytest.raises(ValueError, match="came in"):
+        text.p_value(p)
+
+
+def test_names_are_listed():
+    assert text.listed(["a", "b"]) == "*a*, *b*"
+    assert text.listed([], "none of them") == "none of them"
 
 
 BETTER = [0.9931, 0.9935, 0.9929, 0.9942, 0.9938, 0.9933, 0.994, 0.993, 0.9937, 0.993]
@@ -235,8 +226,8 @@ def test_every_family_becomes_the_same_table(displayed):
     ((bundle, report),) = displayed
     lines = bundle["text/markdown"].splitlines()
     assert lines[0] == (
-        "| comparison | difference (simultaneous 95% interval) | raw p | adjusted p | "
-        "detectable | verdict |"
+        "| comparison | difference (95% interval) | raw p | adjusted p | detectable | "
+        "verdict |"
     )
     assert lines[1] == "|:---|---:|---:|---:|---:|:---|"
     one = findings["a − b"]
@@ -252,9 +243,9 @@ def test_every_family_becomes_the_same_table(displayed):
     )
     assert report["caption"] == (
         "Of two networks. Differences in percentage points, intervals over 10 seeds, "
-        "simultaneous over the family of 3. p: the larger of t test and exact "
-        "sign-flip test; adjusted: times 3. Detectable: the true difference that "
-        "would have been found with a probability of 80%."
+        "simultaneous for 3 rows. p: the larger of t test and sign-flip test; "
+        "adjusted: times 3. Detectable: the difference that is found with a "
+        "probability of 80%."
     )
 
 
@@ -269,14 +260,33 @@ def test_the_note_says_what_an_interval_covers():
     few = {"a": stats.compare(BETTER[:5], WORSE[:5])}
     note = text.comparison_note(few, "nats")
     assert note.startswith(
-        "Differences in nats, intervals over 5 seeds. p: that of the"
+        "Differences in nats, intervals over 5 seeds. p: of the t test"
     )
-    assert "so few seeds give no verdict" in note
-    assert "would have moved the interval off zero with a probability of 80%" in note
+    assert "too few seeds for a verdict" in note
+    assert "whose interval misses zero with a probability of 80%" in note
+    pairs = {"a": (BETTER, WORSE), "b": (BETTER[:5], WORSE[:5])}
+    note = text.comparison_note(stats.family(pairs))
+    assert "over 5 to 10 seeds" in note and "of few seeds the t test's" in note
     middle = {"a": stats.compare(BETTER, WORSE, of="median")}
     note = text.comparison_note(middle, "")
     assert (
         note.startswith("Medians of the differences, intervals") and "sign test" in note
+    )
+
+
+def test_a_brief_table_leaves_out_what_does_not_decide(displayed):
+    findings = stats.family({"a − b": (BETTER[:5], WORSE[:5]), "0": (WORSE, WORSE)})
+    text.comparison_table("pairs", "Of two networks.", findings, brief=True)
+    ((bundle, report),) = displayed
+    header, _, first, _ = bundle["text/markdown"].splitlines()
+    one = findings["a − b"]
+    assert (
+        header.count("|") == 5 and "raw p" not in header and "detectable" not in header
+    )
+    assert f"| {text.p_value(one.p.adjusted)} | {text.verdict(one)} |" in first
+    assert report["caption"] == (
+        "Of two networks. In points, 5 to 10 seeds; intervals and p over the family of "
+        "2."
     )
 
 
@@ -343,3 +353,29 @@ def test_a_band_is_the_mean_and_the_t_interval_of_every_epoch():
         assert edges.min() == pytest.approx(interval.low)
         assert edges.max() == pytest.approx(interval.high)
     plt.close("all")
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_a_whisker_shows_the_mean_its_interval_and_every_value(across):
+    figure, axes = plt.subplots()
+    values = [1.0, 2.0, 4.0]
+    figures.whisker(axes, 7, values, across=across)
+    interval = t_interval(values)
+
+    rings, mean = axes.lines[:2]
+    read = (rings.get_xdata(), rings.get_ydata())
+    assert [*read[0 if across else 1]] == values
+    assert set(read[1 if across else 0]) == {7}
+    middle = (mean.get_xdata()[0], mean.get_ydata()[0])
+    assert middle[0 if across else 1] == interval.mean
+    ends = axes.collections[0].get_segments()[0]
+    assert sorted(ends[:, 0 if across else 1]) == [interval.low, interval.high]
+    plt.close(figure)
+
+
+def test_a_whisker_takes_a_wider_interval_where_there_is_one():
+    figure, axes = plt.subplots()
+    wide = stats.Interval(2.0, 0.0, 4.0, 3)
+    figures.whisker(axes, 0, [1.0, 2.0, 3.0], interval=wide)
+    assert [*axes.collections[0].get_segments()[0][:, 1]] == [0.0, 4.0]
+    plt.close(figure)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from helpers import models
+from helpers.conv import Conv2D, Conv2DLayer, MyConv2d
 from helpers.models import CifarNet, FixedNet, GlobalPool, LabNet, VariableNet
 from helpers.training import Config, Training
 from helpers.training.loop import reproducible
@@ -331,6 +332,48 @@ def test_a_receptive_field_that_is_not_square_is_refused():
         models.receptive_field([nn.Conv2d(1, 1, 3, padding="same")])
 
 
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("convolution", [nn.Conv2d, Conv2D, MyConv2d, Conv2DLayer])
+def test_receptive_field_sees_every_convolution_pooling_and_row(convolution, nested):
+    layers = [
+        *(convolution(1, 1, (3, 3), 2, 1), nn.AvgPool2d(3, 2, 1), nn.GELU()),
+        *(nn.LPPool2d(2, 2), convolution(1, 1, (2, 2), 1, 0)),
+    ]
+    # 3 + 2 * 2 + 1 * 4 + 1 * 8 pixels; padding of 1, and of 1 at a stride of 2.
+    layers = (
+        [nn.Sequential(layers[0], nn.Sequential(*layers[1:]))] if nested else layers
+    )
+    assert models.receptive_field(layers) == (19, 8, -3)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(nn.AdaptiveAvgPool2d(3), nn.ConvTranspose2d(1, 1, 3), nn.Conv1d(1, 1, 3)),
+        *(nn.Upsample(scale_factor=2), nn.Unfold(3), nn.InstanceNorm2d(1)),
+        nn.TransformerEncoderLayer(4, 1),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_layer_that_is_not_known_has_no_receptive_field(layer):
+    with pytest.raises(ValueError, match=f"not known what {type(layer).__name__}"):
+        models.receptive_field([nn.Conv2d(1, 1, 3), nn.Sequential(layer)])
+
+
+def test_a_trace_sees_into_rows_of_layers():
+    inner = nn.Sequential(MyConv2d(1, 2, 3), nn.ReLU())
+    rows = models.shape_trace(nn.Sequential(inner, nn.MaxPool2d(2)), (1, 1, 8, 8))
+    assert [row.layer for row in rows] == ["MyConv2d", "ReLU", "MaxPool2d"]
+    assert [row.output_shape[2] for row in rows] == [6, 6, 3]
+
+
+@pytest.mark.parametrize("network", models.NETWORKS.values())
+def test_images_as_files_hold_them_are_refused(network):
+    images = torch.zeros(IMAGE_SHAPES[network], dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"are torch.uint8: .* images.float\(\) / 255"):
+        network()(images)
+
+
 @pytest.mark.parametrize(
     ("image_size", "channels"), [(28, 81), (32, 96), (48, 139), (64, 199)]
 )
@@ -376,3 +419,38 @@ def test_sizes_are_arguments():
     rows = models.shape_trace(model, (1, 3, 40, 40))
     assert rows[-2].output_shape == (1, 4 * 5 * 5) and rows[-1].output_shape == (1, 7)
     assert sum(row.parameters for row in rows) == models.count_parameters(model)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (models.FixedNet(), (9, 1, 28, 28)),
+        (models.LabNet(), (9, 1, 28, 28)),
+        (models.CifarNet(standardised=True), (9, 3, 32, 32)),
+        (models.VariableNet(pooling="active mean"), (9, 1, 40, 33)),
+    ],
+)
+def test_folding_a_batch_norm_changes_no_score_and_adds_no_parameter(network, shape):
+    trained = models.with_batch_norm(network).train()
+    for _ in range(5):
+        trained(torch.rand(shape))
+    for layer in trained:
+        if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(layer.weight)
+            torch.nn.init.normal_(layer.bias)
+    images = torch.rand(shape)
+    with torch.no_grad():
+        expected = trained.eval()(images)
+        found = models.folded(trained)
+        assert torch.allclose(found(images), expected, atol=1e-4)
+        assert not torch.allclose(network(images), expected, atol=1e-2)
+    assert type(found) is type(network)
+    assert found.state_dict().keys() == network.state_dict().keys()
+
+
+def test_a_batch_norm_behind_another_layer_cannot_be_folded():
+    network = models.with_batch_norm(models.FixedNet())
+    network._modules["1"] = torch.nn.ReLU()
+    network._modules["2"] = torch.nn.BatchNorm2d(16)
+    with pytest.raises(ValueError, match="must follow a convolution"):
+        models.folded(network)

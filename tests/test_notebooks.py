@@ -15,6 +15,7 @@ import nbformat
 import pytest
 
 from report import navigation
+from report.folding import without_title
 
 ROOT = Path(__file__).resolve().parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -237,7 +238,7 @@ RUN = "import sys; exec(sys.argv[1]); print('found', home); print('device', devi
 
 def set_up_source(name):
     (cell,) = tagged(name, "setup")
-    return cell.source
+    return without_title(cell.source)
 
 
 @every_notebook

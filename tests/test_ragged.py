@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from helpers.models import VariableNet
+from helpers import conv
+from helpers.models import GlobalPool, VariableNet
 from helpers.ragged import inside, masked_forward, padded_batch, size_buckets
 
 POOLINGS = ("max", "mean", "active mean", "log-sum-exp", "gem")
@@ -81,7 +83,7 @@ def test_buckets_need_less_padding_than_chance_and_larger_pools_even_less():
 
 def test_no_batch_size_and_no_pool_are_refused():
     for sizes in ({"batch_size": 0}, {"batch_size": 4, "pool": 0}):
-        with pytest.raises(ValueError, match="use whole numbers from 1 up"):
+        with pytest.raises(ValueError, match="use a whole number from 1 up"):
             size_buckets([(8, 8)], rng=np.random.default_rng(0), **sizes)
 
 
@@ -151,3 +153,88 @@ def test_an_image_that_is_too_small_is_refused():
     batch, sizes = padded_batch(images_of([(7, 20), (20, 20)]))
     with pytest.raises(ValueError, match=r"side of 7 pixels.* needs at least 8"):
         masked_forward(network("max"), batch, sizes)
+
+
+# --- What else may come ---------------------------------------------------------------
+
+
+def test_no_images_have_no_scores_and_zero_gradients():
+    model = network("max")
+    scores = masked_forward(model, torch.zeros(0, 1, 8, 8), torch.zeros(0, 2).long())
+    assert scores.shape == model(torch.zeros(0, 1, 8, 8)).shape == (0, 10)
+    scores.sum().backward()
+    assert not any(values.grad.any() for values in model.parameters())
+
+
+def test_a_padded_batch_hands_gradients_to_its_images():
+    images = [image.requires_grad_() for image in images_of([(3, 5), (4, 2)])]
+    (padded_batch(images).images ** 2).sum().backward()
+    for image in images:
+        torch.testing.assert_close(image.grad, 2 * image.detach())
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        ([torch.rand(5, 6)], {}, r"shape \(5, 6\): give \(channels, height, width\)"),
+        ([torch.rand(1, 1, 5, 6)], {}, r"shape \(1, 1, 5, 6\): give"),
+        ([torch.rand(1, 0, 6)], {}, r"shape \(1, 0, 6\): give .* each at least 1"),
+        ([torch.rand(1, 5, 6)], {"multiple": 0}, "multiple is 0: use a whole number"),
+        ([torch.rand(1, 5, 6)], {"multiple": 2.5}, "multiple is 2.5: use a whole"),
+        (
+            [torch.zeros(1, 4, 4, dtype=torch.uint8), torch.rand(1, 4, 4)],
+            {},
+            r"torch.float32 on cpu and torch.uint8 on cpu: give all in one type",
+        ),
+    ],
+)
+def test_other_images_are_refused(images, options, message):
+    with pytest.raises(ValueError, match=message):
+        padded_batch(images, **options)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from([conv.Conv2DLayer, conv.MyConv2d, conv.Conv2D, nn.Conv2d]),
+    st.sampled_from([nn.MaxPool2d(2), nn.AvgPool2d(3, 2, 1), nn.LPPool2d(2, 2)]),
+    st.integers(0, 1),
+    st.booleans(),
+    st.lists(st.tuples(*[st.integers(8, 12)] * 2), min_size=1, max_size=3),
+)
+@example(conv.Conv2DLayer, nn.AvgPool2d(3, 2, 1), 1, True, [(8, 11), (12, 9)])
+def test_networks_of_other_layers_give_the_scores_of_images_alone(
+    convolution, pooling, padding, nested, sizes
+):
+    torch.manual_seed(0)
+    layers = [
+        *(convolution(1, 3, (3, 3), 1, padding), nn.Sigmoid()),
+        *(convolution(3, 3, (3, 3), 1, padding), pooling, nn.Tanh()),
+    ]
+    layers = [nn.Sequential(*layers)] if nested else layers
+    model = nn.Sequential(*layers, GlobalPool("mean"), nn.Linear(3, 10))
+    images = images_of(sizes)
+    scores = masked_forward(model, *padded_batch(images))
+    torch.testing.assert_close(scores, alone(model, images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.MaxPool2d(3, 2, 1), "use max pooling without padding"),
+        (nn.MaxPool2d(2, ceil_mode=True), "no ceil_mode"),
+        (nn.BatchNorm2d(1), "batch norm in evaluation"),
+        (nn.AdaptiveAvgPool2d(3), "not known what AdaptiveAvgPool2d"),
+        (nn.InstanceNorm2d(1), "not known what InstanceNorm2d"),
+    ],
+)
+def test_layers_that_would_see_the_padding_are_refused(layer, message):
+    model = nn.Sequential(layer, GlobalPool(), nn.Linear(1, 10))
+    with pytest.raises(ValueError, match=message):
+        masked_forward(model, *padded_batch(images_of([(9, 12), (15, 10)])))
+
+
+def test_sizes_of_another_batch_are_refused():
+    batch, sizes = padded_batch(images_of([(9, 12), (15, 10)]))
+    for wrong in (sizes[:1], sizes + 8, sizes.flatten()):
+        with pytest.raises(ValueError, match=r"sizes of shape .* as padded_batch"):
+            masked_forward(network("max"), batch, wrong)

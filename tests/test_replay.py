@@ -19,7 +19,7 @@ ACCURACY_TOLERANCE = 0.02  # of the validation accuracy: two points
 EQUAL_PREDICTIONS = 0.999
 EVERY = 5  # which share of the test images the networks are asked again
 
-FOLDER = runs.ROOT / "data" / "runs"
+FOLDER = runs.RECORDED
 RECORDS = runs.read(FOLDER)
 DATA_SETS = sorted({record["config"]["data"] for record in RECORDS})
 HEADLINES = [record for record in RECORDS if record["headline"]]

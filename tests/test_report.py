@@ -23,6 +23,7 @@ from urllib.parse import unquote
 import nbformat
 import numpy as np
 import pikepdf
+import pypdfium2
 import pytest
 import typst
 from browser import MISSING as NO_BROWSER
@@ -39,11 +40,12 @@ from pandocfilters import stringify
 from PIL import Image
 
 from helpers import figures
-from report import execute, mathematics, navigation, pandoc, pdf, project
+from report import execute, folding, mathematics, navigation, pandoc, pdf, project
 from report import html as html_page
 from report.chapter import ChapterExporter, code_block, quoted
 from report.document import QUICK_BANNER, Document
 from report.errors import ReportError
+from report.folding import without_title
 
 GOLDEN = (Path(__file__).parent / "formulas.md").read_text("utf-8")
 FORMULAS = re.findall(r"^- \$(.+)\$$", GOLDEN, re.MULTILINE)
@@ -197,6 +199,7 @@ def second_notebook():
                     "png",
                 ),
             ),
+            text("Move it.", tags=["movable-forward", "movable-backward"]),
             text("## Summary\n\nBack to [the loop](01_loops.ipynb#Summary)."),
         ]
     )
@@ -328,7 +331,7 @@ def test_every_picture_has_its_alternative_text_and_caption(rendered):
         assert " ".join(plain(text).split()).startswith(" ".join(caption.split()[:4]))
     in_pdf = tags(rendered.pdf)
     assert tuple(text for _, tag, text in in_pdf if tag == "/Figure") == alternatives
-    tables = len(elements.named("caption"))
+    tables = len(elements.named("caption")) - len(on_the_page_only(rendered.page))
     assert [tag for _, tag, _ in in_pdf].count("/Caption") == len(captions) + tables
     assert "No description" not in rendered.page + rendered.typst
 
@@ -429,7 +432,8 @@ def test_all_links_resolve(rendered):
 
 def test_nothing_is_requested_from_elsewhere(rendered):
     elements = Elements(rendered.page)
-    assert not elements.named("script", "link", "iframe", "object")
+    assert not elements.named("link", "iframe", "object")
+    assert elements.named("script") == [{}]  # one, inside, which its hash allows
     for attributes in elements.named("img", "source"):
         assert not re.match("https?:", attributes.get("src", ""))
     styles = "".join(re.findall("<style>.*?</style>", rendered.page, re.DOTALL))
@@ -468,6 +472,11 @@ def test_no_traceback_and_no_path_of_a_machine(rendered, pattern):
     assert not re.search(pattern, readable(rendered))
 
 
+def on_the_page_only(page):
+    """The labels of tables that are folded on the page and not printed."""
+    return re.findall(r"<details><summary>Show Table.(\d+\.\d+),", page)
+
+
 def test_numbers_agree_in_both_outputs(rendered, tmp_path):
     page = rendered.page
     headings = re.findall(r"<h([2-5])>(.*?)</h\1>", page, re.DOTALL)
@@ -475,7 +484,11 @@ def test_numbers_agree_in_both_outputs(rendered, tmp_path):
     equations = re.findall(r'<span class="number">\((.*?)\)</span>', page)
     in_page = {
         "headings": [plain(text) for _, text in headings],
-        "labels": sorted(plain(text).split()[:2] for _, text in captions),
+        "labels": sorted(
+            label
+            for label in (plain(text).split()[:2] for _, text in captions)
+            if label[0] != "Table" or label[1] not in on_the_page_only(page)
+        ),
         "equations": equations,
     }
     for name, content in rendered.document.images.items():
@@ -585,6 +598,31 @@ def test_tags_decide_what_is_shown(small):
     assert "folded_input" not in small.typst
 
 
+def test_what_is_for_the_page_is_folded_there_and_not_printed():
+    data = {"text/markdown": "| a |\n|---|\n| first-row |\n| last-row |"}
+    report = {"kind": "table", "key": "all", "caption": "All-of-them."}
+    cells = [
+        *opening("Lists"),
+        text("[Table](#tab-all), [Table](#tab-few)."),
+        code("kept_input = 1", shown(data, **report, print=False)),
+        code("page_input = 1", printed("kept-output"), tags=["page-only"]),
+        code("few_input = 1", table("few")),
+    ]
+    document = Document(chapters(**{"01_lists": new_notebook(cells=cells)}))
+    page, source = html_page.write(document), pdf.source(document)
+
+    (folded,) = re.findall("<details>.*?</details>", page, re.DOTALL)
+    assert "<summary>Show Table 1.1, 2 rows</summary>" in folded
+    assert all(word in folded for word in ("first-row", "last-row", "All-of-them"))
+    assert '<a href="#tab-all">Table 1.1</a>' in page and 'id="tab-all"' in folded
+    assert "page_input" in page and "page_input" not in folded
+
+    assert not re.search("last-row|All-of-them|tab-all|page_input", source)
+    assert "Table 1.1, #link(<tab-few>)[Table 1.2]." in source.replace("\n", " ")
+    assert all(word in source for word in ("kept_input", "kept-output", "few_input"))
+    assert pdf.write(document)
+
+
 def test_an_error_is_one_line(small):
     assert "ValueError: too small" in small.page
     assert "ValueError: too small" in small.typst
@@ -650,7 +688,21 @@ def test_a_long_table_goes_on_over_the_page():
         document = Document(chapters(**{"01_long": new_notebook(cells=cells)}))
         return len(typst.compile(pdf.source(document).encode(), format="svg"))
 
-    assert pages(rows=90) == pages(rows=5) + 2
+    assert pages(rows=120) == pages(rows=5) + 2
+
+
+def test_a_table_without_caption_stays_between_its_sentences():
+    rows = "\n".join(["| cell | y |"] * 15)
+    markdown = f"# Title\n\n## Section\n\nBefore.\n\n| a | b |\n|---|---|\n{rows}"
+    cells = [text(f"{markdown}\n\nAfterwards.")]
+    document = Document(chapters(**{"01_table": new_notebook(cells=cells)}))
+    with pypdfium2.PdfDocument(pdf.write(document)) as printed:
+        page = printed[len(printed) - 1].get_textpage()
+        heights = []
+        for words in ("Before", "cell", "Afterwards"):
+            first, _ = page.search(words).get_next()
+            heights.append(page.get_charbox(first)[3])
+    assert heights == sorted(heights, reverse=True)
 
 
 # Each: a cell that must not pass, and what the message has to name.
@@ -830,11 +882,11 @@ def runs(tmp_path, monkeypatch):
 
 def test_only_changed_code_is_executed_again(runs, capsys):
     notebook, executor = runs
-    content = executor.execute_if_changed(notebook)
+    content = executor.outputs(notebook)
     content.cells[0].source = "# New"
     content.cells[1].outputs = []
     nbformat.write(content, notebook)
-    again = executor.execute_if_changed(notebook)
+    again = executor.outputs(notebook)
     assert again.cells[0].source == "# New"
     assert again.cells[1].outputs[0].text == "ran\n"
     assert (notebook.parent / "runs").read_text() == "."
@@ -842,7 +894,7 @@ def test_only_changed_code_is_executed_again(runs, capsys):
 
     content.cells[1].source += "\nprint('changed')"
     nbformat.write(content, notebook)
-    changed = executor.execute_if_changed(notebook)
+    changed = executor.outputs(notebook)
     assert changed.cells[1].outputs[0].text == "ran\nchanged\n"
     assert (notebook.parent / "runs").read_text() == ".."
 
@@ -887,17 +939,86 @@ def test_navigation_is_written_once(tmp_path):
     owner_and_name = project.repository().removeprefix("https://github.com")
     place = f"github{owner_and_name}/blob/main/notebooks/02_gradients.ipynb"
     assert f"(https://colab.research.google.com/{place})" in second.cells[0].source
-    assert first.cells[2].source == navigation.setup_cell(["mnist", "varres"])
+    assert without_title(first.cells[2].source) == navigation.setup_cell(
+        ["mnist", "varres"]
+    )
     assert 'prepare("mnist", "varres")' in first.cells[2].source
-    assert second.cells[2].source == navigation.setup_cell([])
+    assert without_title(second.cells[2].source) == navigation.setup_cell([])
     assert project.repository() in second.cells[2].source
     assert nbformat.read(notebooks[0], 4).cells[0].id == first.cells[0].id
+
+    assert second.metadata.accelerator == "GPU"
+    assert second.metadata.colab.name == "02_gradients.ipynb"
 
     for told in ({}, {"data": ["mnist"]}, {"data": ["svhn"], "runs": []}):
         second.metadata["report"] = told
         nbformat.write(second, notebooks[1])
         with pytest.raises(ValueError, match=r"02_gradients\.ipynb must say .*varres"):
             navigation.update(notebooks, write=True)
+
+
+def folded(source, tags, **metadata):
+    cell = new_code_cell(source, metadata={"tags": tags, **metadata})
+    folding.fold(new_notebook(cells=[cell]))
+    return cell
+
+
+@pytest.mark.parametrize(
+    "source, title",
+    [
+        ("import math\nfrom pathlib import Path", "Imports"),
+        ("# Who wins.\nimport math", "Who wins"),
+        ('figures.show(f, "a-key", "Two digits. They differ.", "")', "Two digits"),
+        ('figures.show(f, "a-key", f"{n} digits. They differ.", "")', "a key"),
+        ('text.table("a-key", "Left: one. Right: two.", ["a"], [])', "a key"),
+        ('text.say("{n} seeds.", n=n)', "Sentences with numbers"),
+        ("def f():\n    pass\n\n\nclass A:\n    pass", "Definition of f, A"),
+        ("a, b = 1, 2\nb = 3", "Values of a, b"),
+        ("print(1)", "Code"),
+        ("%matplotlib inline", "Code"),
+    ],
+)
+def test_a_folded_cell_has_a_title_and_what_folds_it_everywhere(source, title):
+    cell = folded(source, ["hide-input", "other"])
+    first, rest = cell.source.split("\n", 1)
+    assert first.removeprefix("# @title ").removeprefix("Figure: ") in (
+        title,
+        f"Table: {title}",
+    )
+    assert rest == source == folding.without_title(cell.source)
+    assert cell.metadata.cellView == "form" and cell.metadata.jupyter.source_hidden
+    assert folded(cell.source, ["hide-input"]).source == cell.source
+
+
+def test_titles_follow_the_code_unless_somebody_wrote_them():
+    assert folded("# @title Figure: old\nimport math", ["hide-input"]).source == (
+        "# @title Imports\nimport math"
+    )
+    written = "# @title The way there\nimport math"
+    assert folded(written, ["hide-input"]).source == written
+
+
+def test_a_cell_that_is_no_longer_folded_is_open_everywhere():
+    cell = folded(
+        "# @title Code\nprint(1)",
+        [],
+        cellView="form",
+        jupyter={"source_hidden": True, "outputs_hidden": False},
+    )
+    assert cell.source == "print(1)"
+    assert cell.metadata == {"tags": [], "jupyter": {"outputs_hidden": False}}
+
+
+def test_cells_of_imports_are_folded_and_no_others():
+    assert folded("import math", []).metadata.tags == ["hide-input"]
+    assert folded("import math\nmath.pi", []).metadata == {"tags": []}
+
+
+def test_titles_are_no_part_of_a_listing():
+    cell = folded("wanted = 1", ["hide-input"])
+    chapter = ChapterExporter().chapter(new_notebook(cells=[cell]), "01_x", Path())
+    assert "wanted" in json.dumps(chapter.blocks)
+    assert "@title" not in json.dumps(chapter.blocks)
 
 
 # --- In a browser ---------------------------------------------------------------------

@@ -174,6 +174,22 @@ def test_seeds_of_an_older_configuration_do_not_count_beside_newer_ones(tmp_path
     assert (result.mean, result.n) == (pytest.approx(0.99), 2)
 
 
+@pytest.mark.parametrize("part", ["history", "final"])
+@pytest.mark.parametrize("loss", [math.nan, math.inf, None])
+def test_a_run_that_diverged_carries_no_headline(tmp_path, part, loss):
+    for seed, accuracy in enumerate([0.98, 0.99, 0.1]):
+        made = record(seed, "mnist/plain", accuracy)
+        made["history"] = {"train_loss": [2.3, 0.1]}
+        if seed == 2:
+            lost = {"history": {"train_loss": [2.3, loss]}}
+            lost["final"] = {"test": {"accuracy": 0.1, "loss": loss}}
+            made[part] = lost[part]
+        runs.append(tmp_path, made)
+    with pytest.warns(UserWarning, match="mnist/plain, seed 2, diverged: left out"):
+        result = runs.headlines(tmp_path)["mnist/plain"]
+    assert (result.mean, result.n) == (pytest.approx(0.985), 2)
+
+
 def test_a_headline_of_one_seed_is_named_and_left_out(tmp_path):
     runs.append(tmp_path, record(0, "mnist/plain"))
     with pytest.warns(UserWarning, match="mnist/plain has one seed"):
@@ -382,6 +398,15 @@ def test_recorded_answers_are_judged_without_images(labelled):
     with pytest.warns(UserWarning, match="varres/two has one seed"):
         by_seed = runs.headlines(labelled)["varres/one"]
     assert by_seed == stats.t_interval([1, 0.75, 0.75]) != both["varres/one"]
+
+
+def test_runs_older_than_a_setting_count_for_the_same_name(labelled):
+    newer = copy.deepcopy(runs.named(labelled)["varres/one"][0])
+    newer["config"]["later_setting"] = 0
+    newer["seed"] = 77
+    runs.append(labelled, newer)
+    seeds = [record["seed"] for record in runs.named(labelled)["varres/one"]]
+    assert len(seeds) == 4 and seeds[-1] == 77
 
 
 def test_answers_whose_labels_are_not_recorded_are_refused(labelled):

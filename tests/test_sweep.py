@@ -8,14 +8,16 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from helpers import runs
+from helpers import project, runs
 from helpers.training import Config, load_model, sweep, sweeps, train
 from helpers.training import batches as batching
+from helpers.training.loop import train_side_by_side
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = Config(epochs=1, batch_size=200)
@@ -34,11 +36,11 @@ def trained(monkeypatch):
     """The (batch size, seed) of every run that is really trained, in this process."""
     calls = []
 
-    def spy(config, seed, *rest, **more):
-        calls.append((config.batch_size, seed))
-        return train(config, seed, *rest, **more)
+    def spy(tasks, *rest, **more):
+        calls.extend((config.batch_size, seed) for config, seed in tasks)
+        return train_side_by_side(tasks, *rest, **more)
 
-    monkeypatch.setattr(sweeps, "train", spy)
+    monkeypatch.setattr(sweeps, "train_side_by_side", spy)
     monkeypatch.setattr(sweeps, "cpu_count", lambda: 1)
     return calls
 
@@ -93,8 +95,7 @@ def test_new_runs_stay_apart_from_the_committed_ones_unless_asked(
 ):
     """A reader's run is found again, and so is a committed one, with its weights."""
     monkeypatch.delenv("REPORT_RUNS")
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    monkeypatch.setattr(runs, "RECORDED", tmp_path / "data" / "runs")
+    monkeypatch.setattr(project, "ROOT", tmp_path)
     sweep([TINY], seeds=[0], headline="mnist/plain")
     assert not (tmp_path / "data").exists()
     own = tmp_path / "build" / "runs"
@@ -102,7 +103,7 @@ def test_new_runs_stay_apart_from_the_committed_ones_unless_asked(
     monkeypatch.setenv("REPORT_RUNS", "data/runs")
     other = replace(TINY, batch_size=300)
     sweep([other], seeds=[0], headline="mnist/plain")
-    assert len(runs.read(runs.RECORDED)) == 1
+    assert len(runs.read(tmp_path / "data" / "runs")) == 1
     monkeypatch.delenv("REPORT_RUNS")
     found = {c: sweep([c], [0], headline="mnist/plain")[c][0] for c in (TINY, other)}
     assert len(trained) == 2
@@ -140,6 +141,31 @@ def test_a_headline_is_the_result_of_one_config():
         sweep([TINY, Config()], seeds=[0], headline="mnist/plain")
 
 
+def test_runs_that_diverged_are_recorded_and_carry_no_headline(trained, folder):
+    config = replace(TINY, learning_rate=1e30)
+    with (
+        pytest.warns(UserWarning, match="diverged"),
+        pytest.raises(
+            ValueError, match=r"'mnist/lost' those of the seeds \[0, 1\] div"
+        ),
+    ):
+        sweep([config], [1, 0], headline="mnist/lost")
+    assert [record["diverged"] for record in runs.read(folder)] == [True, True]
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1:1"])
+def test_a_cluster_that_answers_nobody_is_one_sentence(address, monkeypatch):
+    distributed = pytest.importorskip("dask.distributed")
+    impatient = partial(distributed.Client, timeout="100ms")
+    monkeypatch.setattr(distributed, "Client", impatient)
+    monkeypatch.setenv("REPORT_CLUSTER", address)
+    with pytest.raises(
+        ValueError, match=f"REPORT_CLUSTER is '{address}', where no"
+    ) as e:
+        sweep([TINY], [0])
+    assert e.value.__context__ is None and "\n" not in str(e.value)
+
+
 def test_a_damaged_record_is_named_and_its_run_trained_again(trained, folder):
     expected = sweep([TINY], seeds=[0])[TINY]
     path = folder / "mnist.jsonl"
@@ -151,20 +177,33 @@ def test_a_damaged_record_is_named_and_its_run_trained_again(trained, folder):
 
 
 def test_runs_that_finished_before_a_failure_are_recorded(monkeypatch, folder, trained):
-    def fail_late(config, seed, *rest, **more):
-        if seed == 1:
+    def fail_late(tasks, *rest, **more):
+        if tasks[0][1] == 1:
             raise RuntimeError("out of memory")
-        return train(config, seed, *rest, **more)
+        return train_side_by_side(tasks, *rest, **more)
 
-    monkeypatch.setattr(sweeps, "train", fail_late)
+    monkeypatch.setattr(sweeps, "train_side_by_side", fail_late)
     with pytest.raises(RuntimeError, match="out of memory"):
         sweep([TINY], seeds=[0, 1])
     assert [record["seed"] for record in runs.read(folder)] == [0]
 
 
+def test_a_group_is_trained_at_once_and_recorded_run_by_run(
+    monkeypatch, folder, trained
+):
+    monkeypatch.setattr(sweeps, "_group_size", lambda: 3)
+    found = sweep([TINY, replace(TINY, batch_size=300)], seeds=[0, 1])
+    assert len(runs.read(folder)) == len(trained) == 4
+    assert [record["seed"] for record in found[TINY]] == [0, 1]
+    alone = train(TINY, 0, progress=False)[1]
+    first = found[TINY][0]
+    assert first["side_by_side"] == 3
+    assert first["final"] == json.loads(json.dumps(alone["final"]))
+
+
 def test_a_worker_with_other_data_is_refused():
     with pytest.raises(ValueError, match="loads other mnist data than this process"):
-        sweeps._train_one(0, TINY, 0, "0000000000000000", None)
+        sweeps._train_group([(TINY, 0)], ["0000000000000000"], None)
 
 
 # --- Real processes, and a real cluster -----------------------------------------------

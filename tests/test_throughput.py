@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from helpers.bench import throughput as bench
+from helpers.bench.together import Together
 from helpers.models import CifarNet, FixedNet, LabNet, VariableNet, count_parameters
 from helpers.training import Config
 from helpers.training import batches as batching
-from helpers.training import throughput as bench
-from helpers.training.together import Together
 
 pytestmark = pytest.mark.usefixtures("small_data")
 

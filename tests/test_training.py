@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 
-from helpers import canvas
+from helpers import canvas, runs
 from helpers.augment import augment
 from helpers.data import Split
 from helpers.models import CifarNet, FixedNet
-from helpers.training import Config, Training, evaluate, train
+from helpers.training import Config, Training, evaluate, loop, train
 from helpers.training import batches as batching
 from helpers.training.evaluation import summed_loss
-from helpers.training.loop import reproducible
+from helpers.training.loop import reproducible, train_side_by_side
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,7 +61,7 @@ def weights(model):
         ({"data": "imagenet"}, "data is 'imagenet': use 'mnist' or 'varres' or"),
         ({"network": "ResNet"}, "network is 'ResNet': use 'FixedNet' or"),
         ({"loss": "hinge"}, "loss is 'hinge': use 'cross-entropy' or 'binary"),
-        ({"optimizer": "adam"}, "optimizer is 'adam': use 'Adam' or 'RMSprop'"),
+        ({"optimizer": "adam"}, "optimizer is 'adam': use 'Adam' or 'AdamW' or"),
         ({"schedule": None}, "schedule is None: use 'constant' or 'one-cycle'"),
         ({"batch_size": 0}, "batch_size is 0: use a whole number from 1 up"),
         ({"epochs": 2.5}, "epochs is 2.5: use a whole number from 1 up"),
@@ -75,6 +75,10 @@ def weights(model):
             {"loss": "binary cross-entropy", "label_smoothing": 0.1},
             "label_smoothing is 0.1: use 0 with the loss",
         ),
+        ({"augmented_share": 1.1}, "augmented_share is 1.1: use a number from 0 to 1"),
+        ({"weight_decay": -1}, "weight_decay is -1.0: use a number from 0 up"),
+        ({"weight_decay": 0.1}, "weight_decay is 0.1: use 0 with 'Adam', or AdamW or"),
+        ({"batch_norm": 1}, "batch_norm is 1: use True or False"),
         ({"training_share": 0}, "training_share is 0.0: use a number above 0, up to 1"),
         ({"precision": "float16"}, "precision is 'float16': use 'float32' or"),
         ({"batch_order": "sorted"}, "batch_order is 'sorted': use 'mixed'"),
@@ -86,11 +90,57 @@ def weights(model):
             {"network_options": {"pooling": "max"}},
             "network_options has pooling; FixedNet takes image_size, in_channels",
         ),
+        ({"data": ["mnist"]}, r"data is \['mnist'\]: use 'mnist' or"),
+        ({"preparation": ["pad"]}, "the step 'pad' is not a pair of a name and opt"),
+        ({"network_options": 28}, "network_options is 28: use names and values"),
+        ({"network_options": {"image_size": 4}}, "image_size is 4.* at least 8"),
+        ({"network_options": {"image_size": 28.5}}, "image_size is 28.5: use a whole"),
+        ({"network_options": {"channels": (1, 2)}}, "FixedNet cannot be made with"),
+        ({"network_options": {"channels": (0, 1, 1)}}, "FixedNet cannot be made with"),
+        ({"network_options": {"classes": "x"}}, "FixedNet cannot be made with them"),
+        ({"network_options": {"classes": 5}}, "is 5: all data sets have 10"),
     ],
 )
 def test_a_wrong_name_or_value_says_what_is_allowed(settings, message):
     with pytest.raises(ValueError, match=message):
         Config(**settings)
+
+
+def test_numbers_of_every_library_make_the_same_config():
+    foreign = Config(
+        epochs=np.int64(3),
+        batch_size=torch.tensor(16),
+        learning_rate=np.float64(0.01),
+        network_options={"image_size": np.int32(64)},
+        preparation=[("pad", {"size": np.int64(64)})],
+        augmentation=[("affine", {"degrees": np.array(10.0)})],
+    )
+    settings = json.loads(json.dumps(foreign.to_dict()))
+    assert Config(**settings) == foreign
+    assert settings["augmentation"] == [["affine", {"degrees": 10.0}]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"data": "varres"}, "32 x 32 px here, which FixedNet with {'image_size': 28"),
+        ({"data": "cifar10"}, "images of 3 channels and 32 x 32 px"),
+        ({"network_options": {"image_size": 64}}, "28 x 28 px.*'image_size': 64"),
+        ({"preparation": [("resize", {"size": 40})]}, "40 x 40 px"),
+        (
+            {
+                "network": "VariableNet",
+                "network_options": {"channels": (2,) * 5},
+            },
+            "28 x 28 px here, which VariableNet",
+        ),
+    ],
+)
+def test_images_that_a_network_cannot_take_are_refused_before_training(
+    settings, message
+):
+    with pytest.raises(ValueError, match=message):
+        Training(Config(**settings), seed=0)
 
 
 def test_a_config_survives_json_and_is_equal_however_it_was_written():
@@ -254,7 +304,35 @@ def test_evaluate_tells_loss_and_accuracy_per_resolution_and_over_all():
     assert result.loss == pytest.approx(loss / total, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({}, "there are no images to evaluate"),
+        ({28: (torch.zeros(0, 1, 28, 28).byte(), [])}, "no images to evaluate"),
+        ({28: (torch.rand(2, 1, 28, 28), [0, 1])}, "28 px are torch.float32 .*uint8"),
+        ({28: (torch.zeros(2, 28, 28).byte(), [0, 1])}, r"of shape \(2, 28, 28\)"),
+        ({28: (torch.zeros(2, 1, 28, 28).byte(), [0])}, "one label for each"),
+    ],
+)
+def test_other_images_than_a_data_set_holds_are_not_evaluated(splits, message):
+    given = {
+        size: Split(images, torch.tensor(labels, dtype=torch.int64))
+        for size, (images, labels) in splits.items()
+    }
+    with pytest.raises(ValueError, match=message):
+        evaluate(FixedNet(), given)
+
+
 # --- Runs -----------------------------------------------------------------------------
+
+
+def test_a_run_that_diverges_says_so_and_is_marked():
+    config = Config(epochs=1, batch_size=500, learning_rate=1e30)
+    with pytest.warns(UserWarning, match="seed 3 diverged: .* lower the learning rate"):
+        _, record = train(config, seed=3, progress=False)
+    assert record["diverged"] is True and runs.diverged(record)
+    _, sound = train(replace(config, learning_rate=1e-3), seed=3, progress=False)
+    assert "diverged" not in sound and not runs.diverged(sound)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
@@ -334,9 +412,9 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     assert 2 <= done < 6
 
     trained = []
-    run_epoch = Training.run_epoch
+    steps = Training.steps
     monkeypatch.setattr(
-        Training, "run_epoch", lambda *args: (trained.append(1), run_epoch(*args))
+        Training, "steps", lambda *args: (trained.append(1), steps(*args))[1]
     )
     model, record = train(config, 3, "mnist/plain", path, progress=False)
     assert len(trained) == 6 - done
@@ -478,8 +556,8 @@ def test_without_held_out_images_there_is_no_validation():
 def test_one_cycle_rises_to_the_learning_rate_and_falls_to_nearly_nothing():
     training = Training(replace(RICH, epochs=2), seed=0)
     rates = []
-    step = training.scheduler.step
-    training.scheduler.step = lambda: (
+    step = training.optimizer.step
+    training.optimizer.step = lambda: (
         rates.append(training.optimizer.param_groups[0]["lr"]),
         step(),
     )
@@ -490,6 +568,58 @@ def test_one_cycle_rises_to_the_learning_rate_and_falls_to_nearly_nothing():
     assert max(rates) == pytest.approx(3e-3, rel=0.01)
     assert 0.2 < peak / len(rates) < 0.4
     assert rates[0] < 3e-3 / 20 and rates[-1] < 3e-3 / 1_000
+
+
+def test_the_last_epochs_see_the_images_as_they_are(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        loop, "augment", lambda images, steps, _: (seen.append(steps), images)[1]
+    )
+    training = Training(replace(RICH, epochs=4, augmented_share=0.5), seed=0)
+    with reproducible():
+        for _ in range(4):
+            training.run_epoch()
+    each = len(seen) // 4
+    assert all(seen[: 2 * each]) and not any(seen[2 * each :])
+
+
+@pytest.mark.parametrize("optimizer", ["AdamW", "SGD"])
+def test_decay_shrinks_the_weights(optimizer):
+    norms = [
+        weights(
+            train(
+                replace(RICH, optimizer=optimizer, weight_decay=decay),
+                seed=0,
+                progress=False,
+            )[0]
+        ).norm()
+        for decay in (0.0, 10.0)
+    ]
+    assert norms[1] < 0.95 * norms[0]
+
+
+def test_batch_norm_helps_in_training_and_is_gone_afterwards():
+    config = replace(RICH, batch_norm=True, weight_average=0.0, augmentation=())
+    with reproducible():
+        training = Training(config, seed=0)
+        for _ in range(config.epochs):
+            training.run_epoch()
+    model = training.evaluated_model
+    assert model.state_dict().keys() == FixedNet().state_dict().keys()
+    images = torch.rand(20, 1, 28, 28)
+    with torch.no_grad():
+        expected = training.model.eval()(images)
+        assert torch.allclose(model(images), expected, atol=1e-4)
+
+
+def test_trained_side_by_side_is_trained_alone():
+    tasks = [(replace(RICH, epochs=2), 0), (replace(RICH, epochs=3, batch_size=64), 1)]
+    together = train_side_by_side(tasks, progress=False)
+    for task, (model, record) in zip(tasks, together, strict=True):
+        alone, expected = train(*task, progress=False)
+        assert torch.equal(weights(model), weights(alone))
+        assert record.pop("side_by_side") == 2
+        assert without_times(record) == without_times(expected)
 
 
 def test_the_average_of_the_weights_follows_its_formula():

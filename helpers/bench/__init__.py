@@ -2,7 +2,9 @@
 
 A measurement wants a machine that does nothing else, and minutes. So it is made once
 and kept as `<name>.json`, from which the chapters read. Those of the report stand in
-data/bench/; a reader's own land in build/bench/, see `folders`. A record holds
+data/bench/; a reader's own land in build/bench/, see `project.folders`:
+REPORT_BENCH=data/bench replaces the report's own records, REPORT_BENCH=build/bench
+shows a reader's in the chapters. A record holds
 
     settings            what was measured; with other settings a record does not fit
     values              one for each round, so that every reader can take its intervals
@@ -14,16 +16,13 @@ data/bench/; a reader's own land in build/bench/, see `folders`. A record holds
 
 import datetime
 import json
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers import runs
-
-RECORDED = runs.ROOT / "data" / "bench"  # what the report rests on
+from helpers import project, runs
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,8 @@ class Record:
 
 
 def folders() -> list[Path]:
-    """Where records are looked for, in this order; new ones go to the last folder.
-
-    They are data/bench/, which is committed, and build/bench/. The environment variable
-    REPORT_BENCH names one folder instead, below the project's if it is relative:
-    REPORT_BENCH=data/bench replaces the report's own records, REPORT_BENCH=build/bench
-    shows a reader's in the chapters.
-    """
-    if named := os.environ.get("REPORT_BENCH"):
-        return [runs.ROOT / Path(named).expanduser()]
-    return [RECORDED, runs.ROOT / "build" / "bench"]
+    """Where timings are looked for; new ones go to the last of these folders."""
+    return project.folders("bench")
 
 
 def recorded(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
@@ -79,14 +70,9 @@ def renew(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
         **runs.machine(),
     )
     path = folders()[-1] / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A reader of the file meets the old or the new one, never half of it.
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
     facts = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in asdict(record).items()]
-    draft.write_text("{\n" + ",\n".join(facts) + "\n}\n", "utf-8")
-    os.replace(draft, path)
-    inside = path.is_relative_to(runs.ROOT)
-    print(f"Written to {path.relative_to(runs.ROOT) if inside else path}.", flush=True)
+    project.write_whole(path, ("{\n" + ",\n".join(facts) + "\n}\n").encode())
+    print(f"Written to {project.spoken(path)}.", flush=True)
     return record
 
 

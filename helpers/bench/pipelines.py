@@ -17,9 +17,9 @@ from tqdm.auto import tqdm
 
 from helpers import bench
 from helpers.augment import Steps, augment
-from helpers.cost import one_thread
 from helpers.data import Split
 from helpers.training.batches import load_data, network_input
+from helpers.ways import one_thread
 
 NAME = "pipelines"
 ROUNDS = 7

@@ -1,6 +1,6 @@
 """The timings of chapter 1: the ways to compute a convolution, and F.conv2d.
 
-`python -m helpers.bench.ways` measures anew, as `helpers.cost` does it, writes the
+`python -m helpers.bench.ways` measures anew, as `helpers.ways` does it, writes the
 record and prints the tables.
 """
 
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from helpers import algorithms, bench, cost
+from helpers import bench, ways
+from helpers.ways import common
 
 NAME = "ways"
 GROWING = ("unfold", "im2row", "FFT")
@@ -29,16 +30,36 @@ class Study:
     """What chapter 1 rests on; `where` says on which machine and day, in words.
 
     machines: the speeds of one thread, one machine per round. timings: all ways on
-    `cost.CASES`; with_operator: the same of im2row, with products by the operator @.
-    growths: one for each of GROWTHS. large_kernels: the FFT on `cost.LARGE_KERNELS`.
+    `ways.CASES`; with_operator: the same of im2row, with products by the operator @.
+    growths: one for each of GROWTHS. large_kernels: the FFT on `ways.LARGE_KERNELS`.
     """
 
-    machines: list[cost.Machine]
-    timings: list[cost.Timing]
-    with_operator: list[cost.Timing]
-    growths: list[cost.Growth]
-    large_kernels: list[cost.Timing]
+    machines: list[ways.Machine]
+    timings: list[ways.Timing]
+    with_operator: list[ways.Timing]
+    growths: list[ways.Growth]
+    large_kernels: list[ways.Timing]
     where: str = ""
+
+    def seconds(self, case: ways.Case, way: str) -> float:
+        """Median seconds of the forward pass of one way on one case."""
+        (timing,) = (t for t in self.timings if (t.case, t.way) == (case, way))
+        return statistics.median(timing.forward)
+
+
+def by_way(
+    ratios: Iterable[ways.Ratio], passes: str
+) -> dict[str, dict[str, ways.Spread]]:
+    """Way -> label of the case -> time over the library's; passes: forward or both."""
+    found: dict[str, dict[str, ways.Spread]] = {}
+    for ratio in ratios:
+        found.setdefault(ratio.way, {})[ratio.case.label] = getattr(ratio, passes)
+    return found
+
+
+def typical(spreads: Mapping[str, ways.Spread]) -> float:
+    """The median over the cases of the medians over the rounds."""
+    return statistics.median(spread.median for spread in spreads.values())
 
 
 def recorded() -> Study:
@@ -50,17 +71,17 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     """Measure the fields of a `Study`, as JSON can hold them."""
     fewer = min(rounds, FEWER_ROUNDS)
     with _products_by_operator():
-        with_operator = cost.measure(cost.CASES, ("im2row",), fewer)
+        with_operator = ways.measure(ways.CASES, ("im2row",), fewer)
     growths = [
-        cost.growth(parameter, values, GROWING, rounds=fewer)
+        ways.growth(parameter, values, GROWING, rounds=fewer)
         for parameter, values in GROWTHS.items()
     ]
     measured = Study(
-        machines=cost.measure_machine(rounds),
-        timings=cost.measure(cost.CASES, cost.MEASURED, rounds),
+        machines=ways.measure_machine(rounds),
+        timings=ways.measure(ways.CASES, ways.MEASURED, rounds),
         with_operator=with_operator,
         growths=growths,
-        large_kernels=cost.measure(cost.LARGE_KERNELS, ("FFT",), fewer),
+        large_kernels=ways.measure(ways.LARGE_KERNELS, ("FFT",), fewer),
     )
     facts = asdict(measured)
     del facts["where"]
@@ -69,31 +90,31 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
 
 @contextmanager
 def _products_by_operator() -> Iterator[None]:
-    """Let `algorithms.product` do without the library of `F.conv2d`."""
-    before = algorithms.HAS_ONEDNN
-    algorithms.HAS_ONEDNN = False
+    """Let `ways.product` do without the library of `F.conv2d`."""
+    before = common.HAS_ONEDNN
+    common.HAS_ONEDNN = False
     try:
         yield
     finally:
-        algorithms.HAS_ONEDNN = before
+        common.HAS_ONEDNN = before
 
 
 def _settings() -> dict[str, Any]:
     """What is measured: the record of something else does not fit."""
     return {
-        "cases": [asdict(case) for case in cost.CASES],
-        "ways": cost.MEASURED,
+        "cases": [asdict(case) for case in ways.CASES],
+        "ways": ways.MEASURED,
         "growing": GROWING,
         "growths": GROWTHS,
-        "growth base": asdict(cost.GROWTH_BASE),
-        "large kernels": [asdict(case) for case in cost.LARGE_KERNELS],
+        "growth base": asdict(ways.GROWTH_BASE),
+        "large kernels": [asdict(case) for case in ways.LARGE_KERNELS],
     }
 
 
 def _study(record: bench.Record) -> Study:
     values = record.values
     return Study(
-        machines=[cost.Machine(**facts) for facts in values["machines"]],
+        machines=[ways.Machine(**facts) for facts in values["machines"]],
         timings=_timings(values["timings"]),
         with_operator=_timings(values["with_operator"]),
         growths=[_growth(facts) for facts in values["growths"]],
@@ -102,10 +123,10 @@ def _study(record: bench.Record) -> Study:
     )
 
 
-def _timings(items: Iterable[Mapping[str, Any]]) -> list[cost.Timing]:
+def _timings(items: Iterable[Mapping[str, Any]]) -> list[ways.Timing]:
     return [
-        cost.Timing(
-            cost.Case(**facts["case"]),
+        ways.Timing(
+            ways.Case(**facts["case"]),
             facts["way"],
             tuple(facts["forward"]),
             tuple(facts["both"]),
@@ -114,12 +135,12 @@ def _timings(items: Iterable[Mapping[str, Any]]) -> list[cost.Timing]:
     ]
 
 
-def _growth(facts: Mapping[str, Any]) -> cost.Growth:
+def _growth(facts: Mapping[str, Any]) -> ways.Growth:
     seconds = {
         way: tuple(tuple(rounds) for rounds in taken)
         for way, taken in facts["seconds"].items()
     }
-    return cost.Growth(facts["parameter"], tuple(facts["values"]), seconds)
+    return ways.Growth(facts["parameter"], tuple(facts["values"]), seconds)
 
 
 # --- Command line ---------------------------------------------------------------------
@@ -150,39 +171,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(kernels_table(study.large_kernels))
 
 
-def shapes_table(timings: Sequence[cost.Timing]) -> str:
+def shapes_table(timings: Sequence[ways.Timing]) -> str:
     """Return the ratios of all ways by case, the best ones, and their medians."""
-    compared = cost.ratios(timings)
+    compared = ways.ratios(timings)
     by_cell = {(ratio.case, ratio.way): ratio for ratio in compared}
-    ways = list(dict.fromkeys(ratio.way for ratio in compared))
-    forward, both = cost.best(compared, "forward"), cost.best(compared, "both")
-    rows = [["shape", "F.conv2d, ms", *ways, "best"]]
+    names = list(dict.fromkeys(ratio.way for ratio in compared))
+    forward, both = ways.best(compared, "forward"), ways.best(compared, "both")
+    rows = [["shape", "F.conv2d, ms", *names, "best"]]
     for case in forward:
-        cells = [by_cell.get((case, way)) for way in ways]
+        cells = [by_cell.get((case, way)) for way in names]
         rows.append(
             [
                 case.label,
-                _milliseconds(*cost.fastest_reference(timings, case)),
+                _milliseconds(*ways.fastest_reference(timings, case)),
                 *("-" if cell is None else _medians(cell, cell) for cell in cells),
                 _medians(forward[case], both[case]),
             ]
         )
     medians = _two(
-        *(cost.median_of_best(compared, which) for which in ("forward", "both"))
+        *(ways.median_of_best(compared, which) for which in ("forward", "both"))
     )
-    rows.append(["median", *[""] * (len(ways) + 1), medians])
+    rows.append(["median", *[""] * (len(names) + 1), medians])
     return _aligned(rows)
 
 
-def kernels_table(timings: Sequence[cost.Timing]) -> str:
+def kernels_table(timings: Sequence[ways.Timing]) -> str:
     """Return milliseconds of F.conv2d and of the FFT by case, and their ratio."""
     rows = [["shape", "F.conv2d, ms", "FFT, ms", "FFT / F.conv2d"]]
     ours = [timing for timing in timings if timing.way == "FFT"]
-    for timing, ratio in zip(ours, cost.ratios(timings), strict=True):
+    for timing, ratio in zip(ours, ways.ratios(timings), strict=True):
         rows.append(
             [
                 timing.case.label,
-                _milliseconds(*cost.fastest_reference(timings, timing.case)),
+                _milliseconds(*ways.fastest_reference(timings, timing.case)),
                 _milliseconds(timing.forward, timing.both),
                 _medians(ratio, ratio),
             ]
@@ -194,7 +215,7 @@ def _milliseconds(forward: Sequence[float], both: Sequence[float]) -> str:
     return _two(1000 * statistics.median(forward), 1000 * statistics.median(both))
 
 
-def _medians(forward: cost.Ratio, both: cost.Ratio) -> str:
+def _medians(forward: ways.Ratio, both: ways.Ratio) -> str:
     return _two(forward.forward.median, both.both.median)
 
 

@@ -1,8 +1,9 @@
 """What the sources ask and say, and where the report answers.
 
-Rows, errata, questions and results stand in TOML files in this folder. A cell of a
-notebook names in its metadata, under the key "rows", the ids that it answers or proves;
-`answers()` finds it. `looks()` finds the cells that name test images.
+Sources, claims, rows, errata, questions and results stand in TOML files in this
+folder. A cell of a notebook names in its metadata, under the key "rows", the ids that
+it answers or proves; `answers()` finds it. `looks()` finds the cells that name test
+images.
 """
 
 import ast
@@ -12,10 +13,14 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+AUDIT = 7  # the chapter that judges the sources
+UNHELPFUL = ("Summary", "What you will see")  # sections that answer everything
 
 STATUSES = (
     "wrong",
@@ -39,6 +44,78 @@ KINDS = {
 }
 
 
+CHECKS = {  # of each kind: the check that this project keeps, and where it stands
+    "symbol": (
+        "gradients and sums against the library, in whole numbers to the last bit",
+        "test_backward.py::test_whole_numbers_agree_to_the_last_bit",
+    ),
+    "rule": (
+        "an identity tried on random tensors",
+        "test_backward.py::test_fold_is_the_adjoint_of_unfold",
+    ),
+    "unrun code": (
+        "every notebook runs from top to bottom before it is typeset",
+        "test_notebooks.py::test_ran_from_top_to_bottom",
+    ),
+    "special case": (
+        "random sizes, strides, paddings, rectangles, batches",
+        "test_conv.py::test_equals_torch",
+    ),
+    "loss": (
+        "the loss per image, on batches of unequal size",
+        "test_training.py::test_the_loss_is_per_sample_on_ragged_batches_too",
+    ),
+    "selection": (
+        "only a named result ever gets the test images",
+        "test_training.py::test_the_test_set_is_looked_at_for_a_headline_only",
+    ),
+    "chance": (
+        "one rule for every comparison: few seeds give no verdict",
+        "test_stats.py::test_few_seeds_give_no_verdict_and_from_five_on_a_hint",
+    ),
+    "unanswered": (
+        "a list of all that was asked, compared with the notebooks",
+        "test_claims.py::test_every_row_is_answered",
+    ),
+    "wording": (
+        "links and numbers made by the build, which stops at a broken one",
+        "test_report.py::test_all_links_resolve",
+    ),
+    "unsaid": (
+        "a run has to come out again from what its record tells",
+        "test_replay.py::test_the_first_epoch_comes_out_the_same",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of the five texts. `digest` begins the SHA-256 of the copy that was read."""
+
+    name: str
+    what: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a source says, for `helpers.verdicts`, which judges all of one `topic`.
+
+    `measured` says in words what is compared with it, `reported` is the number that it
+    names, if it names one, `unit` that of a difference which is no share. `verdict` is
+    given where a chapter, not a measurement, decides.
+    """
+
+    id: str
+    topic: str
+    source: str
+    says: str
+    measured: str = ""
+    reported: float | None = None
+    unit: str = ""
+    verdict: str = ""
+
+
 @dataclass(frozen=True)
 class Row:
     """One thing that a source asks for or reports, and that the report must answer.
@@ -57,7 +134,8 @@ class Erratum:
     """What a source says, and what is right.
 
     `status` is one of `STATUSES`, `kind` one of `KINDS`; `doubt` says which part of the
-    entry may be the fault of our copy of the text, or cannot be seen in it.
+    entry may be the fault of our copy of the text, or cannot be seen in it. `lesson` is
+    what the most instructive ones teach.
     """
 
     id: str
@@ -68,6 +146,7 @@ class Erratum:
     status: str
     kind: str
     doubt: str = ""
+    lesson: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,6 +202,16 @@ class Result:
         return _place(self.notebook, 2, self.heading)
 
 
+def sources() -> tuple[Source, ...]:
+    """The five texts."""
+    return tuple(Source(**entry) for entry in _entries("source"))
+
+
+def claims() -> tuple[Claim, ...]:
+    """All claims that are judged, topic by topic."""
+    return tuple(Claim(**entry) for entry in _entries("claim"))
+
+
 def rows() -> tuple[Row, ...]:
     """All rows, in the order of their numbers."""
     return tuple(
@@ -168,6 +257,23 @@ def answers(folder: Path | None = None) -> dict[str, list[Place]]:
             if place not in places:
                 places.append(place)
     return answered
+
+
+def links(*identifiers: str, most: int = 3) -> str:
+    """Links to the sections that answer, those of a lesson before those of the audit.
+
+    Summaries are left out; "—" where no section is left.
+    """
+    known = _answers_once()
+    places = [place for i in identifiers for place in known.get(i, [])]
+    chosen = [place for place in places if place.heading not in UNHELPFUL]
+    chosen.sort(key=lambda place: place.chapter == AUDIT)
+    return "; ".join(list(dict.fromkeys(p.link for p in chosen))[:most]) or "—"
+
+
+@cache
+def _answers_once() -> dict[str, list[Place]]:
+    return answers()
 
 
 def looks(folder: Path | None = None) -> dict[Place, int]:

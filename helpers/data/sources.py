@@ -13,6 +13,7 @@ from helpers.data.catalogue import RECIPES, Place, Recipe, Variant
 from helpers.data.download import download
 from helpers.data.formats import MNIST_FILES
 from helpers.data.samples import DataError, DataMissing, DataSet, Splits, fingerprint
+from helpers.project import variable
 
 MOST_ENTRIES_NAMED = 8
 
@@ -76,7 +77,7 @@ def variant(name: str) -> Variant:
 
 def quick_profile() -> bool:
     """Whether REPORT_PROFILE asks for small sets; raises ValueError if misspelt."""
-    profile = os.environ.get("REPORT_PROFILE") or "full"
+    profile = variable("PROFILE") or "full"
     if profile not in ("quick", "full"):
         raise ValueError(
             f"REPORT_PROFILE is {profile!r}: use quick or full, or leave it unset"
@@ -145,7 +146,7 @@ def _fetch(recipe: Recipe) -> None:
 def _folders() -> dict[str, Path]:
     """The folders to look into, in order, under the names that sentences give them."""
     folders = {"data/": settings.DATA_FOLDER}
-    if named := os.environ.get("REPORT_DATA"):
+    if named := variable("DATA"):
         folder = Path(named).expanduser()
         if not folder.is_dir():
             raise DataError(

@@ -55,6 +55,30 @@ def prepared(splits: Splits, config: Config, device: torch.device) -> dict[int, 
     }
 
 
+def training_splits(
+    config: Config, device: torch.device
+) -> tuple[dict[int, Split], dict[int, Split]]:
+    """What `hold_out` gives of the config's data, prepared and on the device.
+
+    Trainings side by side that differ in other settings share one copy.
+    """
+    data_set = load_data(config.data)
+    used = Config(
+        validation_share=config.validation_share,
+        training_share=config.training_share,
+        preparation=config.preparation,
+    )
+    return _training_splits(data_set, used, device)
+
+
+@functools.lru_cache(maxsize=2)
+def _training_splits(
+    data_set: data.DataSet, config: Config, device: torch.device
+) -> tuple[dict[int, Split], dict[int, Split]]:
+    train, validation = hold_out(data_set.train, config)
+    return prepared(train, config, device), prepared(validation, config, device)
+
+
 def blocks(splits: Splits, config: Config) -> list[Split]:
     """What batches are cut from: one split per size, merged where the sizes agree."""
     found = [splits[resolution] for resolution in sorted(splits)]

@@ -27,7 +27,8 @@ def save(
         for group, named in groups.items()
         for name, tensor in named.items()
     }
-    metadata = json.dumps(facts | {"optimizer": state["param_groups"]})
+    # On a GPU the learning rate is a tensor.
+    metadata = json.dumps(facts | {"optimizer": state["param_groups"]}, default=float)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}-{os.getpid()}")
     save_file(tensors, draft, {"facts": metadata})

@@ -1,12 +1,18 @@
 """Config: everything that decides what one training run comes to, besides its seed."""
 
+import functools
 import inspect
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
+from torch import nn
+
 from helpers import augment, canvas
+from helpers.checks import is_number, is_whole, plain
 from helpers.models import NETWORKS
 
 Step = tuple[str, Mapping[str, Any]]  # of preparation or augmentation
@@ -15,12 +21,16 @@ CHOICES = {
     "data": ("mnist", "varres", "cifar10"),
     "network": tuple(NETWORKS),
     "loss": ("cross-entropy", "binary cross-entropy"),
-    "optimizer": ("Adam", "RMSprop"),
+    "optimizer": ("Adam", "AdamW", "RMSprop", "SGD"),
     "schedule": ("constant", "one-cycle"),
     "precision": ("float32", "bfloat16"),
     "image_order": ("shuffled", "by class"),
     "batch_order": ("mixed", "blocked"),
 }
+
+CLASSES = 10  # of every data set
+
+DECAYING = ("AdamW", "SGD")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +42,13 @@ class Config:
     loss: "cross-entropy", or "binary cross-entropy", the mean over one yes-or-no
         question per class.
     label_smoothing: share of the target that is spread evenly over all classes.
-    optimizer, learning_rate: the peak of the schedule; other settings are PyTorch's.
+    optimizer, learning_rate: the peak of the schedule; other settings are PyTorch's,
+        and "SGD" has Nesterov's momentum of 0.9.
+    weight_decay: as in PyTorch, of "AdamW" and "SGD".
     schedule: "constant", or "one-cycle": up over the first 30 % of the steps, then down
         to nearly nothing, along cosines.
+    batch_norm: whether training puts a batch norm behind every layer but the last; it
+        is folded into the layers' own weights wherever the network is evaluated.
     weight_average: decay per step of an exponential average of the weights, which then
         takes the place of the weights wherever the network is evaluated; 0 for none.
     validation_share: share of the training images that is held out, the same ones for
@@ -45,6 +59,8 @@ class Config:
         once, before training and evaluation.
     augmentation: steps of `helpers.augment`, drawn anew for every training image in
         every epoch. Steps are pairs of a name and its options, in their order.
+    augmented_share: share of the epochs, from the first on, that are augmented; the
+        others see the images as they are.
     precision: of the layers' arithmetic in training; evaluation is always in float32.
     image_order: "shuffled" anew in every epoch, or "by class", as folders list them.
     batch_order: where images come in several sizes, batches of all sizes "mixed", or
@@ -60,14 +76,17 @@ class Config:
     label_smoothing: float = 0.0
     optimizer: str = "Adam"
     learning_rate: float = 1e-3
+    weight_decay: float = 0.0
     schedule: str = "constant"
     batch_size: int = 32
     epochs: int = 8
+    batch_norm: bool = False
     weight_average: float = 0.0
     validation_share: float = 1 / 6
     training_share: float = 1.0
     preparation: Sequence[Step] = ()
     augmentation: Sequence[Step] = ()
+    augmented_share: float = 1.0
     precision: str = "float32"
     image_order: str = "shuffled"
     batch_order: str = "mixed"
@@ -82,12 +101,16 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in allowed:
                 self._refuse(name, " or ".join(map(repr, allowed)))
+        if type(self.batch_norm) is not bool:
+            self._refuse("batch_norm", "True or False")
         for name in ("batch_size", "epochs"):
             value = getattr(self, name)
-            if type(value) is not int or value < 1:
+            if not is_whole(value) or value < 1:
                 self._refuse(name, "a whole number from 1 up")
+            object.__setattr__(self, name, plain(value))
         for name in ("label_smoothing", "weight_average", "validation_share"):
             if not 0 <= self._as_float(name) < 1:
                 self._refuse(name, "a number from 0 up to, but not including, 1")
@@ -95,6 +118,14 @@ class Config:
             self._refuse("training_share", "a number above 0, up to 1")
         if not 0 < self._as_float("learning_rate") < math.inf:
             self._refuse("learning_rate", "a number above 0")
+        if not 0 <= self._as_float("augmented_share") <= 1:
+            self._refuse("augmented_share", "a number from 0 to 1")
+        if not 0 <= self._as_float("weight_decay") < math.inf:
+            self._refuse("weight_decay", "a number from 0 up")
+        if self.weight_decay and self.optimizer not in DECAYING:
+            self._refuse(
+                "weight_decay", f"0 with {self.optimizer!r}, or {' or '.join(DECAYING)}"
+            )
         if self.label_smoothing and self.loss != "cross-entropy":
             self._refuse("label_smoothing", f"0 with the loss {self.loss!r}")
         self._set_network_options()
@@ -106,14 +137,17 @@ class Config:
     def _as_float(self, name: str) -> float:
         """Replace a number by its float, so that 1 and 1.0 make the same run."""
         value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not (is_number(value) or isinstance(value, float)):
             self._refuse(name, "a number")
         object.__setattr__(self, name, float(value))
         return float(value)
 
     def _set_network_options(self) -> None:
         """Keep the options as sorted pairs, which can be hashed, and try them out."""
-        options = dict(self.network_options)
+        try:
+            options = dict(self.network_options)
+        except (TypeError, ValueError):
+            self._refuse("network_options", "names and values, {'image_size': 28}")
         network = NETWORKS[self.network]
         allowed = list(inspect.signature(network).parameters)
         if unknown := set(options) - set(allowed):
@@ -122,6 +156,40 @@ class Config:
                 f"takes {', '.join(allowed)}"
             )
         object.__setattr__(self, "network_options", _pairs(options))
+        try:
+            network = without_values(self.network, self.network_options)
+            if not all(values.numel() for values in network.parameters()):
+                raise ValueError("as a layer would have no channels")
+        except Exception as error:  # whatever a layer says of a value
+            raise ValueError(
+                f"network_options are {options}: {self.network} cannot be made with "
+                f"them, {error}"
+            ) from error
+        if (classes := network[-1].out_features) != CLASSES:
+            raise ValueError(
+                f"classes of {self.network} is {classes}: all data sets have {CLASSES}"
+            )
+
+    def check_image(self, shape: tuple[int, int, int]) -> None:
+        """Raise ValueError unless the network takes an image of this shape.
+
+        shape: (channels, height, width), after the preparation.
+        """
+        network = without_values(self.network, self.network_options)
+        try:
+            network(torch.empty(2, *shape, device="meta"))
+        except (RuntimeError, ValueError) as error:
+            signature = inspect.signature(NETWORKS[self.network])
+            settings = {
+                name: dict(self.network_options).get(name, parameter.default)
+                for name, parameter in signature.parameters.items()
+            }
+            channels, height, width = shape
+            raise ValueError(
+                f"{self.data} has images of {channels} channels and {height} x {width} "
+                f"px here, which {self.network} with {settings} does not take: change "
+                "network_options, or bring them to one size by preparation"
+            ) from error
 
     def _refuse(self, name: str, allowed: str) -> None:
         raise ValueError(f"{name} is {getattr(self, name)!r}: use {allowed}")
@@ -135,10 +203,19 @@ class Config:
         return settings
 
 
+@functools.cache
+def without_values(network: str, options: tuple) -> nn.Sequential:
+    """A network of shapes alone, to try options and images out on; in evaluation."""
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of layers without channels: see the caller
+        return NETWORKS[network](**dict(options)).eval()
+
+
 def _pairs(options: Mapping[str, Any] | tuple) -> tuple:
     """Options as sorted pairs, which can be hashed."""
     return tuple(sorted((name, _hashable(v)) for name, v in dict(options).items()))
 
 
 def _hashable(value: Any) -> Any:
+    value = plain(value)
     return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value

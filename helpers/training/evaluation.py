@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from helpers.training.batches import Splits, network_input
 
-BATCH_SIZE = 500
+BATCH_SIZE = {"cpu": 500, "cuda": 5000}  # what a cache holds; what fills a GPU
 
 
 class Evaluation(NamedTuple):
@@ -42,18 +42,22 @@ def evaluate(
 ) -> Evaluation:
     """Loss per sample, accuracy and scores, without label smoothing.
 
-    splits: resolution -> images and labels, as the `train` and `test` of a data set.
-    Leaves the model in evaluation mode.
+    splits: resolution -> images and labels, as the `train` and `test` of a data set;
+    images are uint8, from 0 to 255, and divided here. Leaves the model in evaluation
+    mode. Raises ValueError for other images, and where there are none.
     """
+    _check(splits)
     model.eval()
-    device = next(model.parameters()).device
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     scores, loss_sum, right, sizes = {}, 0.0, {}, {}
     for resolution, split in splits.items():
+        if not len(split.labels):
+            continue
         labels = split.labels.to(device)
         scores[resolution] = torch.cat(
             [
                 model(network_input(images.to(device)))
-                for images in split.images.split(BATCH_SIZE)
+                for images in split.images.split(BATCH_SIZE[device.type])
             ]
         )
         loss_sum += summed_loss(scores[resolution].double(), labels, loss).item()
@@ -66,3 +70,21 @@ def evaluate(
         accuracy_by_resolution={r: right[r] / sizes[r] for r in sizes},
         scores=scores,
     )
+
+
+def _check(splits: Splits) -> None:
+    if not sum(len(split.labels) for split in splits.values()):
+        raise ValueError("there are no images to evaluate: give one or more")
+    for resolution, split in splits.items():
+        images, labels = split.images, split.labels
+        if images.dtype != torch.uint8 or images.dim() != 4:
+            raise ValueError(
+                f"the images of {resolution} px are {images.dtype} of shape "
+                f"{tuple(images.shape)}: give uint8 (samples, channels, height, "
+                "width), from 0 to 255, which evaluate divides by 255"
+            )
+        if labels.shape != (len(images),):
+            raise ValueError(
+                f"{len(images)} images of {resolution} px came with labels of shape "
+                f"{tuple(labels.shape)}: give one label for each"
+            )

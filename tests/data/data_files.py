@@ -26,12 +26,6 @@ def change_recipe(monkeypatch, name, **changes):
     monkeypatch.setitem(RECIPES, name, recipe)
 
 
-def without_embedded(monkeypatch, *names):
-    """Let data sets be nowhere, unless a test puts them somewhere."""
-    for name in names:
-        change_recipe(monkeypatch, name, embedded=None, download=UNREACHABLE)
-
-
 UNREACHABLE = Download("http://127.0.0.1:9/", "cifar-10-python.tar.gz", "md5:0")
 
 

@@ -1,0 +1,32 @@
+"""The script of the page: modules in page/, put into it as one, allowed by its hash.
+
+The page allows no other script and asks nothing of any server: its policy names the
+hash of this one. Without scripts the page is complete; they add to it.
+"""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "page"
+# In this order: what a module uses when it starts stands above it.
+MODULES = ("numbers", "pictures", "movable", "search", "links", "code", "contents")
+START = "start"
+STYLE = FOLDER / "page.css"
+
+
+def source(*modules: str) -> str:
+    """Return modules of page/ as one text, in which all names are known to all."""
+    texts = [(FOLDER / f"{name}.js").read_text("utf-8") for name in modules]
+    return re.sub(r"^export ", "", "\n".join(texts), flags=re.MULTILINE)
+
+
+def placed(page: str) -> str:
+    """Return the page with the script, its style and the policy where they belong."""
+    # A function of its own, so that none of its names meets those of the browser.
+    script = f'"use strict";\n{{\n{source(*MODULES, START)}}}\n'
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = page.replace("hash-of-page.js", f"sha256-{digest}", 1)
+    page = page.replace("/* page.css */", STYLE.read_text("utf-8"), 1)
+    return page.replace("<script></script>", f"<script>{script}</script>", 1)
