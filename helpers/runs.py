@@ -12,6 +12,7 @@ finds them in build/runs/, see `project.folders`. A record is one line of
     test_predictions            headline runs: per resolution, one digit per test image
     weights                     headline runs: a file in the folder weights/
     seconds, machine, versions  how long the epochs took, and on what
+    bfloat16                    "rounded" where the machine had no units for it
 
 A value that is not finite is null. The labels of the test images, in the order of the
 predictions, stand in data/runs/labels/: so a recorded answer is judged without images.

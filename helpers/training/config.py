@@ -61,7 +61,8 @@ class Config:
         every epoch. Steps are pairs of a name and its options, in their order.
     augmented_share: share of the epochs, from the first on, that are augmented; the
         others see the images as they are.
-    precision: of the layers' arithmetic in training; evaluation is always in float32.
+    precision: of the layers' arithmetic in training, see `helpers.training.precision`;
+        evaluation is always in float32.
     image_order: "shuffled" anew in every epoch, or "by class", as folders list them.
     batch_order: where images come in several sizes, batches of all sizes "mixed", or
         in each epoch one size after the other, "blocked".

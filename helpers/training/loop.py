@@ -34,6 +34,7 @@ from helpers.training.batches import (
 from helpers.training.config import DECAYING, Config
 from helpers.training.evaluation import Evaluation, evaluate, summed_loss
 from helpers.training.graphs import GraphedStep
+from helpers.training.precision import has_bfloat16, reduced
 
 LOSS_CURVE_POINTS = 250
 AUGMENTED_AT_ONCE = 4096  # images, on a GPU
@@ -277,12 +278,7 @@ class Training:
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Adjust the weights to one batch; return its summed loss."""
         config = self.config
-        with torch.autocast(
-            self.device.type,
-            torch.bfloat16,
-            enabled=config.precision == "bfloat16",
-            cache_enabled=not self.stream,
-        ):
+        with reduced(config.precision, self.device):
             scores = self.model(images)
         scores = scores.float()
         loss = summed_loss(scores, labels, config.loss, config.label_smoothing)
@@ -326,6 +322,8 @@ class Training:
             "seconds": sum(self.history["seconds"]),
             **runs.machine(),
         }
+        if self.config.precision == "bfloat16" and not has_bfloat16(self.device):
+            record["bfloat16"] = "rounded"
         if runs.diverged(record):
             record["diverged"] = True
             warnings.warn(
