@@ -28,7 +28,9 @@ def spoken_device() -> str:
 
 def described_device() -> str:
     """The model of what `device` chose, for the record."""
-    return gpu() or f"CPU ({processor()}), {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    spoken = "1 thread" if threads == 1 else f"{threads} threads"
+    return gpu() or f"CPU ({processor()}), {spoken}"
 
 
 def keep_freed_memory() -> bool:

@@ -182,10 +182,10 @@ def test_accuracy(records: Iterable[Record]) -> list[float]:
     return [record["final"]["test"]["accuracy"] for record in records]
 
 
-def rightness(
+def answers(
     records: Iterable[Record], test: Mapping[int, Split] | None = None
-) -> numpy.ndarray:
-    """(records, images): 1.0 where the recorded prediction is the label, else 0.0.
+) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The digits on the test images, (images,), and what was answered, (records, ...).
 
     test: resolution -> images and labels, in whose order the images come. Without it
     the recorded labels count, which need no images; this raises ValueError for records
@@ -197,12 +197,19 @@ def rightness(
         if test is None
         else {str(side): split.labels.numpy() for side, split in test.items()}
     )
-    predictions = [
+    said = [
         _digits("".join(record["test_predictions"][side] for side in labels))
         for record in records
     ]
-    wanted = numpy.concatenate([*labels.values()])
-    return (numpy.array(predictions) == wanted).astype(float)
+    return numpy.concatenate([*labels.values()]), numpy.array(said)
+
+
+def rightness(
+    records: Iterable[Record], test: Mapping[int, Split] | None = None
+) -> numpy.ndarray:
+    """(records, images): 1.0 where the answer is right, else 0.0; see `answers`."""
+    labels, said = answers(records, test)
+    return (said == labels).astype(float)
 
 
 def named(folder: Path) -> dict[str, list[Record]]:

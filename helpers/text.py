@@ -108,17 +108,19 @@ def verdict(finding: Finding, unit: str = "points", digits: int = 2) -> str:
 
 
 def told(finding: Finding, unit: str = "points", digits: int = 2) -> str:
-    """Verdict, difference, interval and p as a part of a sentence.
+    """Verdict, difference, interval and p, raw and adjusted, as a part of a sentence.
 
     unit: "points" makes percentage points of shares; numbers of any other unit stay as
     they are, and "" names none. What is not decided is told with the difference that
     would have been found, or the seeds that a verdict needs.
     """
     difference = _difference(finding, unit, digits)
-    kind = "adjusted p" if finding.family > 1 else "p"
+    p = p_value(finding.p.raw, "p")
+    if finding.family > 1:
+        p += f", adjusted {p_value(finding.p.adjusted)}"
     words = (
         f"{verdict(finding, unit, digits)}: {difference[0]}{_spaced(unit)} "
-        f"({difference[1]}), {p_value(finding.p.adjusted, kind)}"
+        f"({difference[1]}), {p}"
     )
     if not finding.decidable:
         needed = (
@@ -230,18 +232,19 @@ def comparison_table(
 ) -> None:
     """Display a family: `table` of `comparison_rows`, caption and `comparison_note`.
 
-    brief: without raw p and detectable difference, and with a note of one line, for
-    families that suggest rather than decide.
+    brief: without the detectable difference, and with a note of one line, for families
+    that suggest rather than decide. Raises ValueError as `comparison_note`.
     """
     note = comparison_note(findings, unit)
     header, rows = comparison_rows(findings, unit, digits)
     if brief:
         seeds = _span(finding.n for finding in findings.values())
+        over = " and images" if next(iter(findings.values())).images else ""
         note = (
-            f"In {unit or 'plain numbers'}, {seeds} seeds; intervals and p over the "
-            f"family of {len(findings)}."
+            f"In {unit or 'plain numbers'}; intervals over {seeds} seeds{over}, they "
+            f"and adjusted p for the family of {len(findings)}."
         )
-        header, *rows = ([row[i] for i in (0, 1, 3, 5)] for row in (header, *rows))
+        header, *rows = ([row[i] for i in (0, 1, 2, 3, 5)] for row in (header, *rows))
     table(key, f"{caption} {note}", header, rows)
 
 

@@ -14,7 +14,10 @@ from nbformat import NotebookNode
 TITLE = "# @title "
 FOLDED = "hide-input"
 # How the titles begin that `title` makes; all others were written by hand, and stay.
-MADE = ("Imports", "Figure: ", "Table: ", "Sentences", "Definition of ", "Values of ")
+MADE = (
+    *("Imports", "Source of ", "Figure: ", "Table: "),
+    *("Sentences", "Definition of ", "Values of "),
+)
 WIDTH = 75
 MAKERS = {"show": "Figure", "table": "Table", "comparison_table": "Table"}
 
@@ -64,6 +67,10 @@ def title(body: str) -> str:
                 return _cut(f"{maker}: {words}")
     if re.search(r"\btext\.(say|told)\(", body):
         return "Sentences with numbers"
+    if shown := re.findall(r"^text\.source\((\w+\.)*(\w+)\)", body, re.MULTILINE):
+        return _cut(f"Source of {', '.join(name for _, name in shown)}")
+    if body.startswith(("import ", "from ")):
+        return "Imports and settings"
     defined = [
         node.name
         for node in tree.body
@@ -77,7 +84,7 @@ def title(body: str) -> str:
         if isinstance(node, ast.Assign)
         for target in node.targets
         for name in ast.walk(target)
-        if isinstance(name, ast.Name)
+        if isinstance(name, ast.Name) and name.id != "_"
     ]
     return _cut(f"Values of {', '.join(dict.fromkeys(assigned))}") if assigned else ""
 

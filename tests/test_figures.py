@@ -280,14 +280,17 @@ def test_a_brief_table_leaves_out_what_does_not_decide(displayed):
     ((bundle, report),) = displayed
     header, _, first, _ = bundle["text/markdown"].splitlines()
     one = findings["a − b"]
-    assert (
-        header.count("|") == 5 and "raw p" not in header and "detectable" not in header
-    )
-    assert f"| {text.p_value(one.p.adjusted)} | {text.verdict(one)} |" in first
+    assert header.count("|") == 6 and "detectable" not in header
+    raw, adjusted = map(text.p_value, one.p)
+    assert f"| {raw} | {adjusted} | {text.verdict(one)} |" in first
     assert report["caption"] == (
-        "Of two networks. In points, 5 to 10 seeds; intervals and p over the family of "
-        "2."
+        "Of two networks. In points; intervals over 5 to 10 seeds, they and adjusted p "
+        "for the family of 2."
     )
+    right = np.random.default_rng(0).random((10, 200)) < 0.9
+    one = stats.family({"a − b": (right, right[::-1])}, images="same")
+    text.comparison_table("images", "Of two networks.", one, brief=True)
+    assert "over 10 seeds and images, they" in displayed[1][1]["caption"]
 
 
 def test_a_family_is_shown_whole_or_not_at_all():
@@ -326,9 +329,13 @@ def test_a_finding_is_told_with_what_its_verdict_needs():
     assert text.told(few).endswith("; 5 seeds, no verdict from fewer than 10")
     large = stats.family({str(i): (BETTER, WORSE) for i in range(26)})["3"]
     assert text.told(large, "", 4).startswith("not decided, worth a look: +0.0030 (")
-    assert ", adjusted p < 0.001; 10 seeds, too few for a family of 26" in text.told(
-        large
+    one = large.p
+    assert text.told(large).endswith(
+        f", {text.p_value(one.raw, 'p')}, adjusted {text.p_value(one.adjusted)}; "
+        "10 seeds, too few for a family of 26"
     )
+    three = stats.family({str(i): (BETTER, WORSE) for i in range(3)})["0"]
+    assert text.told(three).endswith(", p = 0.002, adjusted 0.006")
     without_end = stats.compare(BETTER[:5], WORSE[:5], of="median")
     assert "(−∞ to +∞)" in text.told(without_end)
 

@@ -13,8 +13,8 @@ def few_digits() -> Splits:
 
 
 def few_canvases() -> Splits:
-    """Of each resolution every 150th training image, every 50th test image."""
-    return _few(embedded.read_varres(), train=150, test=50)
+    """Of each resolution every 400th training image, every 100th test image."""
+    return _few(embedded.read_varres(), train=400, test=100)
 
 
 def _few(splits: Splits, **steps: int) -> Splits:
