@@ -236,8 +236,9 @@ class MyConv2d(nn.Module):
 
     Input (batch, in_channels, height, width), output (batch, out_channels, h_out,
     w_out); `weight` is (out_channels, in_channels, kernel_height, kernel_width) and
-    `bias` (out_channels,) or None, so that it loads the state_dict of nn.Conv2d.
-    Raises ValueError for impossible sizes and for input of another shape.
+    `bias` (out_channels,) or None, so that it loads the state_dict of nn.Conv2d. What
+    is traced or exported of the loop holds for one size of image. Raises ValueError for
+    impossible sizes and for input of another shape or type.
     """
 
     def __init__(

@@ -256,7 +256,7 @@ def test_a_cluster_that_loses_a_worker_gives_what_local_processes_give(
     recorded_at_death = []
 
     def kill_one_mid_sweep():
-        wait_until(lambda: runs.read(folder))
+        wait_until(lambda: runs.read(folder), seconds=600)
         os.kill(workers[0].pid, signal.SIGKILL)
         recorded_at_death.append(len(runs.read(folder)))
 
@@ -265,7 +265,7 @@ def test_a_cluster_that_loses_a_worker_gives_what_local_processes_give(
     remote = sweep(SLOW, seeds=[0, 1])
     killer.join()
 
-    assert workers[0].wait() == -signal.SIGKILL and workers[1].poll() is None
+    assert workers[0].wait(60) == -signal.SIGKILL and workers[1].poll() is None
     assert 1 <= recorded_at_death[0] < 5  # so that both workers were still needed
     identities = [(r["config"]["batch_size"], r["seed"]) for r in runs.read(folder)]
     assert sorted(identities) == [(size, seed) for size in (4, 5, 6) for seed in (0, 1)]
