@@ -61,6 +61,8 @@ def check(steps: Steps) -> None:
 
     Whether a Gaussian is too wide for the images shows only when it meets them.
     """
+    if not isinstance(steps, Sequence) or isinstance(steps, str):
+        raise ValueError(f"the steps are {steps!r}: give a list of pairs")
     for step in steps:
         try:
             name, options = step
@@ -70,7 +72,7 @@ def check(steps: Steps) -> None:
                 f"the step {step!r} is not a pair of a name and options: give one like "
                 "('affine', {'degrees': 15.0})"
             ) from None
-        if name not in TRANSFORMS:
+        if not isinstance(name, str) or name not in TRANSFORMS:
             names = ", ".join(sorted(TRANSFORMS))
             raise ValueError(f"unknown transform {name!r}: use {names}")
         for option, value in options.items():

@@ -84,6 +84,8 @@ STEPS: dict[str, Callable[..., Tensor]] = {
 
 def check(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Raise ValueError, naming what is allowed, for an unknown step or option."""
+    if not isinstance(steps, Sequence) or isinstance(steps, str):
+        raise ValueError(f"the steps are {steps!r}: give a list of pairs")
     for step in steps:
         try:
             name, options = step
@@ -93,7 +95,7 @@ def check(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
                 f"the step {step!r} is not a pair of a name and options: give one like "
                 "('pad', {'size': 64})"
             ) from None
-        if name not in STEPS:
+        if not isinstance(name, str) or name not in STEPS:
             raise ValueError(f"unknown preparation {name!r}: use {', '.join(STEPS)}")
         allowed = list(inspect.signature(STEPS[name]).parameters)[1:]
         if set(options) != set(allowed):

@@ -5,12 +5,15 @@ a convolution is, as in PyTorch, a cross-correlation: the kernel is not flipped.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.checks import Size, is_pair, pair, whole
+
+Pair = tuple[int, int]
 
 
 def output_size(
@@ -44,22 +47,91 @@ def _positions(size: int, kernel: int, stride: int, padding: int, dilation: int)
     return (padded - reach) // stride + 1
 
 
-def check_input(input_batch: Tensor, in_channels: int) -> None:
+def pairs(stride: Size, padding: Size, dilation: Size = 1) -> tuple[Pair, Pair, Pair]:
+    """Return each as a (vertical, horizontal) pair.
+
+    Raises ValueError when one is out of range.
+    """
+    return (
+        pair(stride, "stride", 1),
+        pair(padding, "padding", 0),
+        pair(dilation, "dilation", 1),
+    )
+
+
+def check_tensors(
+    input_batch: Tensor, kernel: Tensor, bias: Tensor | None = None
+) -> None:
+    """Raise ValueError unless image, kernel and bias fit each other in shape and type.
+
+    The kernel must be (out_channels, in_channels, height, width), the bias
+    (out_channels,), and the image as `check_input` says.
+    """
+    check_kernel(kernel)
+    check_input(input_batch, kernel.shape[1], kernel)
+    if bias is not None:
+        if not isinstance(bias, Tensor) or bias.shape != kernel.shape[:1]:
+            raise ValueError(
+                f"the bias {_described(bias)}: give one value for each of the "
+                f"{kernel.shape[0]} output channels"
+            )
+        check_type(bias, kernel, "bias")
+
+
+def check_kernel(kernel: Tensor) -> None:
+    """Raise ValueError unless it is (out_channels, in_channels, height, width)."""
+    if not isinstance(kernel, Tensor) or kernel.dim() != 4 or 0 in kernel.shape:
+        raise ValueError(
+            f"the kernel {_described(kernel)}: give it as (out_channels, in_channels, "
+            "height, width), each at least 1"
+        )
+
+
+def check_input(input_batch: Tensor, in_channels: int, weights: Tensor) -> None:
     """Raise ValueError unless `input_batch` is (batch, in_channels, height, width).
 
-    Its values must be real floating-point numbers: sums of integers would wrap around.
+    Its values must be of the type of the weights, as `check_type` says.
     """
-    if input_batch.dim() != 4 or input_batch.shape[1] != in_channels:
+    shaped = isinstance(input_batch, Tensor) and input_batch.dim() == 4
+    if not shaped or input_batch.shape[1] != in_channels:
         raise ValueError(
-            f"the input has shape {tuple(input_batch.shape)}: this convolution takes "
-            f"(batch, {in_channels}, height, width); its number of channels is fixed "
-            "by the kernel"
+            f"the input {_described(input_batch)}: this convolution takes (batch, "
+            f"{in_channels}, height, width); its number of channels is fixed by the "
+            "kernel"
         )
-    if not input_batch.is_floating_point():
+    check_type(input_batch, weights)
+
+
+def check_type(values: Tensor, weights: Tensor, name: str = "input") -> None:
+    """Raise ValueError unless values and weights are real, floating point and alike.
+
+    Sums of integers would wrap around. Autocast makes one type of two by itself.
+    """
+    if not values.is_floating_point():
         raise ValueError(
-            f"the input is {input_batch.dtype}: this convolution takes float16, "
-            "bfloat16, float32 and float64; convert it, as by images.float()"
+            f"the {name} is {values.dtype}, the weights are {weights.dtype}: this "
+            "layer takes float16, bfloat16, float32 and float64; convert them, as by "
+            "images.float()"
         )
+    both = {values.dtype, weights.dtype}
+    cast = weights.is_floating_point() and torch.float64 not in both
+    if len(both) > 1 and not (cast and is_autocast(values)):
+        raise ValueError(
+            f"the {name} is {values.dtype}, the weights are {weights.dtype}: give both "
+            "the same type"
+        )
+
+
+def is_autocast(values: Tensor) -> bool:
+    """Whether PyTorch changes types by itself where these values are."""
+    kind = values.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"has shape {tuple(value.shape)}"
+    return f"is {type(value).__name__}, no tensor"
 
 
 class Conv2D(nn.Module):
@@ -80,17 +152,18 @@ class Conv2D(nn.Module):
         padding: Size = 1,
     ):
         super().__init__()
-        self.in_channels = in_channels
+        self.in_channels = whole(in_channels, "in_channels", 1)
+        out_channels = whole(out_channels, "out_channels", 1)
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = pair(stride, "stride", 1)
         self.padding = pair(padding, "padding", 0)
-        R = in_channels * math.prod(self.kernel_size)
+        R = self.in_channels * math.prod(self.kernel_size)
         bound = 1 / math.sqrt(R)  # as nn.Conv2d begins
         kernel = torch.empty(R, out_channels).uniform_(-bound, bound)
         self.kernel = nn.Parameter(kernel)
 
     def forward(self, input_batch: Tensor) -> Tensor:
-        check_input(input_batch, self.in_channels)
+        check_input(input_batch, self.in_channels, self.kernel)
         B, _, h, w = input_batch.size()
         R, D = self.kernel.size()
         h_out, w_out = output_size((h, w), self.kernel_size, self.stride, self.padding)
@@ -115,6 +188,8 @@ def convolution_matrix(
     the image. The result has one row per output value and one column per pixel: shape
     (out * h_out * w_out, in * height * width). Raises ValueError for impossible sizes.
     """
+    check_kernel(kernel)
+    stride, padding, _ = pairs(stride, padding)
     (D, C, *kernel_size), (h, w) = kernel.shape, pair(size, "size", 1)
     output_size((h, w), tuple(kernel_size), stride, padding)
     # Unfold the pixels' own numbers, counted from 1: zero is left to mean padding.
@@ -152,6 +227,7 @@ class MyLinear(nn.Module):
                 f"the input has shape {tuple(x.shape)}: this layer takes "
                 f"(batch, {self.weight.shape[1]})"
             )
+        check_type(x, self.weight)
         return x @ self.weight.T + self.bias
 
 
@@ -188,20 +264,21 @@ class MyConv2d(nn.Module):
         self.register_parameter("bias", values)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_input(x, self.weight.shape[1])
+        check_input(x, self.weight.shape[1], self.weight)
         (k_h, k_w), (s_h, s_w) = self.kernel_size, self.stride
         (P_h, P_w), (h, w) = self.padding, x.shape[2:]
         h_out, w_out = map(
             int, output_size((h, w), self.kernel_size, self.stride, self.padding)
         )
         padded = F.pad(x, (P_w, P_w, P_h, P_h))
-        y = x.new_empty(x.shape[0], self.weight.shape[0], h_out, w_out)
+        pixels = []
         for i in range(h_out):
             for j in range(w_out):
                 rows = slice(i * s_h, i * s_h + k_h)
                 columns = slice(j * s_w, j * s_w + k_w)
                 window = padded[:, :, rows, columns]
-                y[:, :, i, j] = torch.einsum("ncpq,dcpq->nd", window, self.weight)
+                pixels.append(torch.einsum("ncpq,dcpq->nd", window, self.weight))
+        y = torch.stack(pixels, 2).unflatten(2, (h_out, w_out))
         return y if self.bias is None else y + self.bias.view(1, -1, 1, 1)
 
 
@@ -215,9 +292,10 @@ def fold_loops(
     F.unfold, and what F.fold computes. Raises ValueError for impossible sizes.
     """
     (h, w), (k_h, k_w) = pair(size, "size", 1), pair(kernel_size, "kernel_size", 1)
-    (s_h, s_w), (P_h, P_w) = pair(stride, "stride", 1), pair(padding, "padding", 0)
+    (s_h, s_w), (P_h, P_w), _ = pairs(stride, padding)
     h_out, w_out = output_size((h, w), (k_h, k_w), stride, padding)
-    windows = U.reshape(U.shape[0], -1, k_h, k_w, h_out, w_out)
+    check_columns(U, k_h * k_w, h_out * w_out)
+    windows = U.unflatten(2, (h_out, w_out)).unflatten(1, (-1, k_h, k_w))
     X = U.new_zeros(*windows.shape[:2], h + 2 * P_h, w + 2 * P_w)
     for i in range(h_out):
         for j in range(w_out):
@@ -225,6 +303,15 @@ def fold_loops(
             columns = slice(j * s_w, j * s_w + k_w)
             X[:, :, rows, columns] += windows[..., i, j]
     return X[:, :, P_h : P_h + h, P_w : P_w + w]
+
+
+def check_columns(U: Tensor, entries: int, positions: int) -> None:
+    """Raise ValueError unless U is (batch, channels * entries, positions)."""
+    if U.dim() != 3 or U.shape[1] % entries or U.shape[2] != positions:
+        raise ValueError(
+            f"U has shape {tuple(U.shape)}: give (batch, R, T), with a multiple of the "
+            f"kernel's {entries} entries for R, and T the {positions} positions"
+        )
 
 
 class Conv2DFunc(torch.autograd.Function):
@@ -239,9 +326,10 @@ class Conv2DFunc(torch.autograd.Function):
 
     @staticmethod
     def forward(input_batch, kernel, stride=1, padding=1, dilation=1):
-        check_input(input_batch, kernel.shape[1])
+        check_tensors(input_batch, kernel)
         (B, _, *size), (D, _, *kernel_size) = input_batch.shape, kernel.shape
         shape = output_size(tuple(size), tuple(kernel_size), stride, padding, dilation)
+        stride, padding, dilation = pairs(stride, padding, dilation)
         U = F.unfold(input_batch, kernel_size, dilation, padding, stride)
         W = kernel.flatten(1).T
         Y_prime = U.transpose(1, 2) @ W
@@ -249,17 +337,18 @@ class Conv2DFunc(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        inputs = (*inputs, 1, 1, 1)[:5]  # torch.compile passes on no defaults
-        input_batch, kernel, ctx.stride, ctx.padding, ctx.dilation = inputs
+        # torch.compile passes on no defaults.
+        input_batch, kernel, *sizes = (*inputs, 1, 1, 1)[:5]
+        ctx.stride, ctx.padding, ctx.dilation = pairs(*sizes)
         ctx.save_for_backward(input_batch, kernel)
 
     @staticmethod
     def backward(ctx, dY):
         # Under autocast dY has the reduced precision, what was saved has not.
         X, K = (saved.to(dY.dtype) for saved in ctx.saved_tensors)
-        (B, D), (_, _, *kernel_size) = dY.shape[:2], K.shape
+        (B, D, h_out, w_out), (_, _, *kernel_size) = dY.shape, K.shape
         geometry = (kernel_size, ctx.dilation, ctx.padding, ctx.stride)
-        dY_prime = dY.reshape(B, D, -1).transpose(1, 2)
+        dY_prime = dY.reshape(B, D, h_out * w_out).transpose(1, 2)
         dX = dK = None
         if ctx.needs_input_grad[0]:
             dU = K.flatten(1).T @ dY_prime.transpose(1, 2)

@@ -1,9 +1,9 @@
 """The networks of the report, sizes as arguments; images are (batch, channels, h, w).
 
 All of them map images of values between 0 and 1 to `classes` scores per image, without
-a softmax: the cross-entropy of PyTorch takes scores. Images of whole numbers, as files
-hold them, are refused with a ValueError; whether others lie in the range is not looked
-at, as that would hold up a GPU.
+a softmax: the cross-entropy of PyTorch takes scores. ValueError tells of other shapes
+and types, and of values farther outside of that range than noise leads, such as 0 to
+255. Only values on a GPU are not looked at, as that would hold it up.
 """
 
 import copy
@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.checks import pair, whole
-from helpers.conv import Conv2D, MyConv2d, MyLinear
+from helpers.checks import is_number, is_pair, pair, plain, whole
+from helpers.conv import Conv2D, MyConv2d, MyLinear, check_type
 
 
 def _side(image_size: int, smallest: int, halvings: int, loss: int = 0) -> int:
@@ -32,8 +32,25 @@ def _side(image_size: int, smallest: int, halvings: int, loss: int = 0) -> int:
     return image_size
 
 
+def widths(
+    channels: Sequence[int], count: int | None = None, name: str = "channels"
+) -> tuple[int, ...]:
+    """Return the numbers of channels of `count` layers, of one or more without it.
+
+    Raises ValueError for other than that many whole numbers from 1 up.
+    """
+    given = tuple(channels) if is_pair(channels) else ()
+    if not given or count not in (None, len(given)):
+        raise ValueError(
+            f"{name} is {channels!r}: give {count or 'one or more'} whole numbers"
+        )
+    return tuple(whole(number, name, 1) for number in given)
+
+
 def _block(in_channels: int, out_channels: int) -> list[nn.Module]:
     """3x3 convolution that keeps height and width, ReLU, pooling that halves them."""
+    in_channels = whole(in_channels, "in_channels", 1)
+    out_channels = whole(out_channels, "channels", 1)
     return [
         nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=1, padding=1),
         nn.ReLU(),
@@ -51,16 +68,67 @@ class Network(nn.Sequential):
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, in_channels, height, width) -> (batch, classes)."""
-        _check_images(images)
+        check_images(self, images)
+        try:
+            return self.scores(images)
+        except RuntimeError as error:
+            if self._takes_shape_of(images):
+                raise
+            raise ValueError(
+                f"{self._name()} got images of {tuple(images.shape[1:])}, channels, "
+                f"height and width, which it does not take: {error}"
+            ) from error
+
+    def scores(self, images: Tensor) -> Tensor:
+        """What `forward` returns, of images that were looked at."""
         return super().forward(images)
 
+    def _name(self) -> str:
+        made_for = getattr(self, "image_size", None)
+        return type(self).__name__ + (f", made for {made_for} px," if made_for else "")
 
-def _check_images(images: Tensor) -> None:
-    if not images.is_floating_point():
+    def _takes_shape_of(self, images: Tensor) -> bool:
+        try:
+            shapes_alone = copy.deepcopy(self).to("meta")
+            shapes_alone.scores(torch.empty_like(images, device="meta"))
+        except RuntimeError:
+            return False
+        return True
+
+
+# How far noise, or a search for other images, may lead out of 0 to 1 on either side.
+FARTHEST = 1.0
+
+
+def check_images(network: nn.Module, images: Tensor) -> None:
+    """Raise ValueError unless a network of `helpers.models` can take these images."""
+    is_tensor = isinstance(images, Tensor)
+    if not (is_tensor and images.dim() == 4 and images.is_floating_point()):
+        shape = f"{images.dtype} of shape {tuple(images.shape)}" if is_tensor else ""
         raise ValueError(
-            f"the images are {images.dtype}: networks take floating-point values from "
-            "0 to 1, images.float() / 255"
+            f"the images are {shape or type(images).__name__}: networks take "
+            "floating-point values from 0 to 1, (batch, channels, height, width), such "
+            "as images.float() / 255"
         )
+    if (weights := next(network.parameters(), None)) is not None:
+        check_type(images, weights, "input")
+    if images.is_cpu and images.numel() and _can_look(images):
+        low, high = (value.item() for value in images.detach().aminmax())
+        if low < -FARTHEST or high > 1 + FARTHEST:
+            raise ValueError(
+                f"the images have values from {low:.4g} to {high:.4g}: networks take "
+                "values from 0 to 1, such as images / 255"
+            )
+
+
+def _can_look(values: Tensor) -> bool:
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return False
+    try:
+        values[0, 0, 0, 0].item()
+    except RuntimeError:  # of torch.vmap
+        return False
+    return True
 
 
 class FixedNet(Network):
@@ -87,7 +155,8 @@ class FixedNet(Network):
         classes: int = 10,
     ) -> None:
         side = _side(image_size, smallest=8, halvings=3)
-        first, second, third = channels
+        first, second, third = widths(channels, 3)
+        classes = whole(classes, "classes", 1)
         super().__init__(
             *_block(in_channels, first),
             *_block(first, second),
@@ -95,6 +164,7 @@ class FixedNet(Network):
             nn.Flatten(),
             nn.Linear(third * side * side, classes),
         )
+        self.image_size = image_size
 
 
 # What fills a position that does not count, so that it changes nothing.
@@ -134,24 +204,33 @@ class GlobalPool(nn.Module):
 
     def __init__(self, pooling: str = "max", sharpness: float | None = None) -> None:
         super().__init__()
-        if pooling not in NEUTRAL:
+        if not isinstance(pooling, str) or pooling not in NEUTRAL:
             allowed = ", ".join(f'"{name}"' for name in NEUTRAL)
             raise ValueError(f"pooling is {pooling!r}: use {allowed}")
-        if sharpness is not None and (pooling not in SHARPNESS or sharpness <= 0):
+        usable = pooling in SHARPNESS and is_number(sharpness) and sharpness > 0
+        if sharpness is not None and not usable:
             raise ValueError(
                 f"sharpness is {sharpness!r} for the pooling {pooling!r}: use a number "
                 f"above 0 with {' or '.join(SHARPNESS)}, and none otherwise"
             )
         self.pooling = pooling
-        self.sharpness = SHARPNESS.get(pooling) if sharpness is None else sharpness
+        self.sharpness = (
+            SHARPNESS.get(pooling) if sharpness is None else plain(sharpness)
+        )
 
     def forward(self, features: Tensor, where: Tensor | None = None) -> Tensor:
         """Pool over the positions that count.
 
         where: bool, (batch, height, width); without it all positions count. It is
         needed for "active mean", which raises ValueError without it, and gives zeros
-        for an image where it is False throughout.
+        for an image where it is False throughout. Raises ValueError for maps without
+        positions.
         """
+        if 0 in features.shape[2:]:
+            raise ValueError(
+                f"the maps have shape {tuple(features.shape)}: give (batch, channels, "
+                "height, width), each side at least 1"
+            )
         if where is not None:
             features = features.masked_fill(~where[:, None], NEUTRAL[self.pooling])
             positions = where.sum(dim=(1, 2)).clamp(min=1)[:, None]
@@ -212,18 +291,17 @@ class VariableNet(Network):
         classes: int = 10,
         sharpness: float | None = None,
     ) -> None:
-        if not channels:
-            raise ValueError("channels is empty: give those of one block or more")
-        widths = (in_channels, *channels, last_channels)
+        last_channels = whole(last_channels, "last_channels", 1)
+        classes = whole(classes, "classes", 1)
+        ends = itertools.pairwise((in_channels, *widths(channels), last_channels))
         super().__init__(
-            *(layer for ends in itertools.pairwise(widths) for layer in _block(*ends)),
+            *(layer for before, after in ends for layer in _block(before, after)),
             GlobalPool(pooling, sharpness),
             nn.Linear(last_channels, classes),
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(batch, in_channels, height, width) -> (batch, classes)."""
-        _check_images(images)
+    def scores(self, images: Tensor) -> Tensor:
+        """What `forward` returns, of images that were looked at."""
         *layers, pool, linear = self
         features = images
         for layer in layers:
@@ -258,7 +336,10 @@ class LabNet(Network):
         classes: int = 10,
     ) -> None:
         side = _side(image_size, smallest=18, halvings=2, loss=2) - 2
-        first, second, third = channels
+        first, second, third = widths(channels, 3)
+        in_channels = whole(in_channels, "in_channels", 1)
+        hidden_features = whole(hidden_features, "hidden_features", 1)
+        classes = whole(classes, "classes", 1)
         super().__init__(
             nn.Conv2d(in_channels, first, kernel_size=3),
             nn.ReLU(),
@@ -272,6 +353,7 @@ class LabNet(Network):
             nn.ReLU(),
             nn.Linear(hidden_features, classes),
         )
+        self.image_size = image_size
 
 
 class Standardise(nn.Module):
@@ -312,8 +394,10 @@ class CifarNet(Network):
         standardised: bool = False,
     ) -> None:
         side = _side(image_size, smallest=16, halvings=2, loss=4)
-        first, second = channels
-        wide, narrow = hidden_features
+        first, second = widths(channels, 2)
+        wide, narrow = widths(hidden_features, 2, "hidden_features")
+        in_channels = whole(in_channels, "in_channels", 1)
+        classes = whole(classes, "classes", 1)
         super().__init__(
             *([Standardise()] if standardised else []),
             nn.Conv2d(in_channels, first, kernel_size=5),
@@ -329,11 +413,17 @@ class CifarNet(Network):
             nn.ReLU(),
             nn.Linear(narrow, classes),
         )
+        self.image_size = image_size
 
 
 NETWORKS = {
     network.__name__: network for network in (FixedNet, VariableNet, LabNet, CifarNet)
 }
+
+
+# Layers with `weight`, (outputs, ...), and `bias`, (outputs,) or None.
+CONVOLUTIONS = (nn.Conv2d, MyConv2d)
+LINEAR = (nn.Linear, MyLinear)
 
 
 def with_batch_norm(network: Network) -> Network:
@@ -347,10 +437,10 @@ def with_batch_norm(network: Network) -> Network:
     layers = []
     for layer in inner:
         layers.append(layer)
-        if isinstance(layer, nn.Conv2d):
-            layers.append(nn.BatchNorm2d(layer.out_channels))
-        elif isinstance(layer, nn.Linear):
-            layers.append(nn.BatchNorm1d(layer.out_features))
+        if isinstance(layer, CONVOLUTIONS):
+            layers.append(nn.BatchNorm2d(layer.weight.shape[0]))
+        elif isinstance(layer, LINEAR):
+            layers.append(nn.BatchNorm1d(layer.weight.shape[0]))
     return _in_a_row(network, [*layers, last])
 
 
@@ -367,16 +457,25 @@ def folded(network: Network) -> Network:
         if not isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layers.append(layer)
             continue
-        if not layers or not isinstance(layers[-1], nn.Conv2d | nn.Linear):
+        if not layers or not isinstance(layers[-1], CONVOLUTIONS + LINEAR):
             raise ValueError(
                 f"{layer} cannot be folded: it must follow a convolution or a linear "
                 "layer directly"
             )
+        if layer.running_var is None:
+            raise ValueError(
+                f"{layer} cannot be folded: it keeps no mean and variance of its own"
+            )
         with torch.no_grad():
-            factor = layer.weight / (layer.running_var + layer.eps).sqrt()
+            factor = 1 / (layer.running_var + layer.eps).sqrt()
+            shift = torch.zeros_like(factor)
+            if layer.affine:
+                factor, shift = factor * layer.weight, layer.bias
             before = layers[-1]
             before.weight.mul_(factor.view(-1, *[1] * (before.weight.dim() - 1)))
-            before.bias.sub_(layer.running_mean).mul_(factor).add_(layer.bias)
+            if before.bias is None:
+                before.bias = nn.Parameter(torch.zeros_like(factor))
+            before.bias.sub_(layer.running_mean).mul_(factor).add_(shift)
     return _in_a_row(network, layers)
 
 
@@ -436,7 +535,13 @@ OTHERS = (
 
 
 def flat(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
-    """Yield the layers one by one, those of rows of layers within the row as well."""
+    """Yield the layers one by one, those of rows of layers within the row as well.
+
+    A layer by itself counts as a row of one.
+    """
+    rows = nn.Sequential | nn.ModuleList
+    if isinstance(layers, nn.Module) and not isinstance(layers, rows):
+        layers = [layers]
     for layer in layers:
         if isinstance(layer, nn.Sequential | nn.ModuleList):
             yield from flat(layer)
@@ -513,7 +618,8 @@ def active_area(images: Tensor, layers: Iterable[nn.Module]) -> Tensor:
     """
     field = receptive_field(layers)
     ink = (images > 0).any(dim=1, keepdim=True).float()
-    seen = F.max_pool2d(ink, field.size, field.stride, padding=-field.offset)
+    ink = F.pad(ink, [-field.offset] * 4)  # max_pool2d itself pads half a window only
+    seen = F.max_pool2d(ink, field.size, field.stride)
     return seen[:, 0] > 0
 
 

@@ -185,7 +185,7 @@ MUTATIONS = [
     Mutation(
         "C where D belongs",
         "Conv2DFunc",
-        {"dY.reshape(B, D, -1)": "dY.reshape(B, X.shape[1], -1)"},
+        {"dY.reshape(B, D, h_out * w_out)": "dY.reshape(B, X.shape[1], -1)"},
         "gradients_equal_autograd",
     ),
     Mutation(

@@ -19,8 +19,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.checks import whole
-from helpers.models import VariableNet, Window, active_area, flat, windows
+from helpers.checks import pair, whole
+from helpers.conv import MyLinear
+from helpers.models import (
+    GlobalPool,
+    VariableNet,
+    Window,
+    active_area,
+    check_images,
+    flat,
+    windows,
+)
+
+# Layers behind which there are no maps any more.
+NO_MAPS = (nn.Flatten, nn.Linear, MyLinear, GlobalPool, nn.BatchNorm1d)
 
 
 def size_buckets(
@@ -122,6 +134,7 @@ def masked_forward(model: VariableNet, batch: Tensor, sizes: Tensor) -> Tensor:
     that are too small for the network, sizes that do not fit the batch, and for layers
     that would see the padding in a batch and not alone.
     """
+    check_images(model, batch)
     *layers, pool, linear = model
     layers = list(flat(layers))
     steps = list(windows(layers))
@@ -169,8 +182,20 @@ def _remains(side: int, steps: Sequence[Window | None]) -> bool:
 def _check_layer(layer: nn.Module, window: Window | None) -> None:
     pads_below_zero = isinstance(layer, nn.MaxPool2d) and window.padding
     counts_padding = isinstance(layer, nn.BatchNorm2d) and layer.training
-    if pads_below_zero or counts_padding or getattr(layer, "ceil_mode", False):
+    pads_with_image = getattr(layer, "padding_mode", "zeros") != "zeros"
+    leaves_padding_out = not getattr(layer, "count_include_pad", True) and any(
+        pair(layer.padding, "padding", 0)
+    )
+    if (
+        pads_below_zero
+        or counts_padding
+        or pads_with_image
+        or leaves_padding_out
+        or isinstance(layer, NO_MAPS)
+        or getattr(layer, "ceil_mode", False)
+    ):
         raise ValueError(
-            f"{layer} gives an image in a batch other values than alone: use max "
-            "pooling without padding, no ceil_mode, and batch norm in evaluation"
+            f"{layer} gives an image in a batch other values than alone: use padding "
+            "with zeros, which averages count, max pooling without padding, no "
+            "ceil_mode, batch norm in evaluation, and nothing that flattens the maps"
         )

@@ -33,7 +33,12 @@ def of_finding(finding: Finding) -> str:
 
 
 def of_amount(expected: Interval, value: float, own_settings: bool) -> str:
-    """The verdict on "it is this much"; expected: the range of one more run."""
+    """The verdict on "it is this much"; expected: the range of one more run.
+
+    Raises ValueError for what is no finite number.
+    """
+    if not np.isfinite([*expected[:3], value]).all():
+        raise ValueError(f"{value} beside {expected}: only finite numbers are judged")
     inside = expected.low <= value <= expected.high
     if own_settings and not inside:
         return LOST

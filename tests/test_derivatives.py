@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from helpers import ways
-from helpers.conv import Conv2DFunc
+from helpers.conv import Conv2D, Conv2DFunc, Conv2DLayer, MyConv2d
 
 
 def reference(X, K, stride=1, padding=0):
@@ -68,9 +68,55 @@ def test_second_derivatives_pass_gradgradcheck(way, c_in):
     )
 
 
-@pytest.mark.parametrize("way", functions("loops"))
+@pytest.mark.parametrize("way", functions())
+@pytest.mark.parametrize("stride", [1, 2])
+def test_forward_mode_is_that_of_pytorch_or_refused(way, stride):
+    stride = 1 if way == "Winograd" else stride
+    X, K = (t.detach() for t in tensors(1, 2, 1, 4, 3))
+
+    def derivatives(convolve):
+        def loss(K):
+            return convolve(X, K, stride, 1).pow(3).sum()
+
+        moved = torch.func.jvp(lambda *t: convolve(*t, stride, 1), (X, K), (-X, K + 1))
+        return *moved, torch.func.hessian(loss)(K)
+
+    if way == "Conv2DFunc":
+        with pytest.raises(NotImplementedError, match="jvp"):
+            derivatives(functions()[way])
+        return
+    ours, expected = derivatives(functions()[way]), derivatives(reference)
+    torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("layer", [Conv2D, MyConv2d, Conv2DLayer])
+def test_many_networks_and_single_samples_are_mapped(layer):
+    model = layer(2, 3, 3, padding=1).double()
+    weights = {name: value.detach() for name, value in model.named_parameters()}
+    X = torch.randn(3, 2, 5, 5, dtype=torch.float64)
+
+    def call(weights, X):
+        return torch.func.functional_call(model, weights, (X,))
+
+    def loss(weights, x):
+        return call(weights, x[None]).square().sum()
+
+    both = {name: torch.stack([value, -value]) for name, value in weights.items()}
+    found = torch.func.vmap(lambda w: call(w, X))(both)
+    minus = {name: -value for name, value in weights.items()}
+    expected = torch.stack([call(weights, X), call(minus, X)])
+    torch.testing.assert_close(found, expected)
+    per_sample = torch.func.vmap(torch.func.grad(loss), (None, 0))(weights, X)
+    for row, x in enumerate(X):
+        alone = torch.func.grad(loss)(weights, x)
+        for name, gradient in alone.items():
+            torch.testing.assert_close(per_sample[name][row], gradient)
+
+
+@pytest.mark.parametrize("way", functions())
 @pytest.mark.parametrize("c_in", [2, 17])
 def test_derivatives_by_torch_func_are_those_of_pytorch(way, c_in):
+    c_in = 2 if way == "loops" else c_in
     X, K = (t.detach() for t in tensors(3, c_in, 2, 5, 3))
 
     def derivatives(convolve):

@@ -7,9 +7,11 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from helpers import models
+from helpers import conv, models
 from helpers.conv import Conv2D, Conv2DLayer, MyConv2d
 from helpers.models import CifarNet, FixedNet, GlobalPool, LabNet, VariableNet
 from helpers.training import Config, Training
@@ -90,7 +92,7 @@ def test_each_further_entry_of_channels_halves_the_last_map(channels):
 
 
 def test_a_variable_network_without_channels_is_refused():
-    with pytest.raises(ValueError, match="channels is empty: give"):
+    with pytest.raises(ValueError, match=r"channels is \(\): give one or more"):
         VariableNet(channels=())
 
 
@@ -261,8 +263,14 @@ def test_gradients_of_the_poolings_are_those_of_small_steps(pooling):
 def test_a_pooling_or_sharpness_without_meaning_is_refused():
     with pytest.raises(ValueError, match='pooling is \'median\': use "max", "mean",'):
         VariableNet(pooling="median")
-    for pooling, sharpness in [("max", 2), ("gem", 0), ("log-sum-exp", -1)]:
-        with pytest.raises(ValueError, match=f"sharpness is {sharpness} .*'{pooling}'"):
+    nonsense = [float("nan"), float("inf"), "3"]
+    for pooling, sharpness in [
+        *(("max", 2), ("gem", 0), ("log-sum-exp", -1)),
+        *(("gem", value) for value in nonsense),
+    ]:
+        with pytest.raises(
+            ValueError, match=f"sharpness is {sharpness!r} .*'{pooling}'"
+        ):
             GlobalPool(pooling, sharpness)
     with pytest.raises(ValueError, match="no active area: call the whole network"):
         GlobalPool("active mean")(torch.rand(1, 2, 3, 3))
@@ -370,8 +378,61 @@ def test_a_trace_sees_into_rows_of_layers():
 @pytest.mark.parametrize("network", models.NETWORKS.values())
 def test_images_as_files_hold_them_are_refused(network):
     images = torch.zeros(IMAGE_SHAPES[network], dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r"are torch.uint8: .* images.float\(\) / 255"):
+    with pytest.raises(ValueError, match=r"are torch.uint8 .* images.float\(\) / 255"):
         network()(images)
+
+
+@pytest.mark.parametrize("network", models.NETWORKS.values())
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from([(0, 255), (-3, 3), (0, float("inf"))]))
+def test_images_far_out_of_range_are_refused(network, ends):
+    images = torch.rand(IMAGE_SHAPES[network])
+    images.view(-1)[:2] = torch.tensor(ends)
+    with pytest.raises(ValueError, match="networks take values from 0 to 1"):
+        network()(images)
+    # Noise may lead a little beyond.
+    assert network()(2.9 * torch.rand(IMAGE_SHAPES[network]) - 0.95).isfinite().all()
+
+
+@pytest.mark.parametrize("network", models.NETWORKS.values())
+@settings(max_examples=15, deadline=None)
+@given(st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40)))
+@example((1, 32, 32))  # found: the error came from below
+@example((1, 4, 9))
+def test_images_of_another_shape_are_refused_with_words(network, shape):
+    model = network()
+    try:
+        assert model(torch.rand(2, *shape)).shape == (2, 10)
+    except ValueError as error:
+        found = str(error)
+        assert f"images of {shape}, channels, height and width" in found
+        made_for = getattr(model, "image_size", None)
+        assert made_for is None or f"made for {made_for} px" in found
+    for other in (torch.rand(shape), torch.rand(2, *shape).double(), [0.5]):
+        with pytest.raises(ValueError, match=r"networks take|give both the same type"):
+            model(other)
+
+
+def test_other_errors_than_of_the_shape_stay_what_they_are():
+    model = FixedNet()
+    model[0].register_forward_hook(lambda *_: torch.empty(0).reshape(3))
+    with pytest.raises(ValueError, match="which it does not take"):
+        model(torch.rand(1, 1, 28, 28))  # shapes alone fail in the same way
+
+    def no_memory(layer, *_):
+        if not layer.weight.is_meta:
+            raise RuntimeError("no memory is left")
+
+    model = FixedNet()
+    model[0].register_forward_hook(no_memory)
+    with pytest.raises(RuntimeError, match="no memory is left"):
+        model(torch.rand(1, 1, 28, 28))
+
+
+def test_maps_without_positions_are_refused():
+    for pooling in POOLINGS:
+        with pytest.raises(ValueError, match="each side at least 1"):
+            GlobalPool(pooling)(torch.rand(1, 2, 0, 3), torch.ones(1, 0, 3).bool())
 
 
 @pytest.mark.parametrize(
@@ -446,6 +507,46 @@ def test_folding_a_batch_norm_changes_no_score_and_adds_no_parameter(network, sh
         assert not torch.allclose(network(images), expected, atol=1e-2)
     assert type(found) is type(network)
     assert found.state_dict().keys() == network.state_dict().keys()
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.sampled_from([nn.Conv2d, conv.MyConv2d, conv.Conv2DLayer]),
+    st.sampled_from([nn.Linear, conv.MyLinear]),
+    st.booleans(),
+    st.booleans(),
+)
+@example(nn.Conv2d, nn.Linear, False, True)  # found: there is no bias to move
+@example(conv.Conv2DLayer, conv.MyLinear, True, False)  # found: was not seen
+def test_own_layers_are_normed_and_folded(convolution, linear, bias, affine):
+    layers = [convolution(1, 3, 3, bias=bias), nn.Flatten(), linear(108, 4)]
+    plain = models._in_a_row(FixedNet(), [*layers, linear(4, 10)])
+    normed = models.with_batch_norm(plain)
+    names = [type(layer).__name__ for layer in normed]
+    assert names[1] == "BatchNorm2d" and names[4] == "BatchNorm1d"
+    if not affine:
+        normed._modules["1"] = nn.BatchNorm2d(3, affine=False)
+    images = torch.rand(6, 1, 8, 8)
+    normed.train()(images)
+    expected = normed.eval()(images)
+    found = models.folded(normed)(images)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_batch_norm_that_remembers_nothing_cannot_be_folded():
+    network = models.with_batch_norm(FixedNet())
+    network._modules["1"] = nn.BatchNorm2d(16, track_running_stats=False)
+    with pytest.raises(ValueError, match="no mean and variance of its own"):
+        models.folded(network)
+
+
+def test_a_layer_by_itself_has_a_receptive_field_and_any_padding_an_active_area():
+    assert models.receptive_field(nn.Conv2d(1, 1, 3)) == (3, 1, 0)
+    for padding in range(4):
+        layer = nn.Conv2d(1, 1, 3, padding=padding)
+        seen = models.active_area(torch.ones(1, 1, 8, 8), [layer])
+        assert seen.shape == layer(torch.ones(1, 1, 8, 8))[:, 0].shape
+        assert seen.sum() == 10**2 if padding > 1 else seen.all()
 
 
 def test_a_batch_norm_behind_another_layer_cannot_be_folded():

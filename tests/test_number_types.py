@@ -32,6 +32,55 @@ def test_floating_point_numbers_are_convolved_as_by_pytorch(way, dtype):
     torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance)
 
 
+ANY = (*FLOATING, *OTHERS)
+
+
+@every_way
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(ANY), st.sampled_from(ANY))
+@example(torch.float32, torch.float16)  # found: other types than those of PyTorch
+@example(torch.float16, torch.complex64)
+def test_two_types_are_refused_as_by_pytorch(way, image, weights):
+    X, K = torch.ones(1, 1, 4, 4).to(image), torch.ones(1, 1, 3, 3).to(weights)
+    if image == weights in FLOATING:
+        assert WAYS[way](X, K).dtype == image
+    else:
+        with pytest.raises(ValueError, match=r"takes float16|the same type"):
+            WAYS[way](X, K)
+
+
+@every_way
+@pytest.mark.parametrize(
+    "dtypes", [(torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16)]
+)
+def test_autocast_makes_one_type_of_two(way, dtypes):
+    X, K = (torch.ones(1, 1, n, n).to(t) for n, t in zip((4, 3), dtypes, strict=True))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(
+            WAYS[way](X, K).float(), torch.full((1, 1, 2, 2), 9.0)
+        )
+
+
+@pytest.mark.parametrize("layer", [*LAYERS, conv.MyLinear])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, *OTHERS])
+def test_layers_refuse_another_type_than_their_weights(layer, dtype):
+    is_linear = layer is conv.MyLinear
+    model = layer(4, 2) if is_linear else layer(1, 2, 3)
+    images = torch.ones((3, 4) if is_linear else (1, 1, 5, 5))
+    with pytest.raises(ValueError, match=r"takes float16|the same type"):
+        model(images.to(dtype))
+    assert torch.is_tensor(model(images))
+
+
+def test_the_loops_refuse_another_bias_and_no_images():
+    X, K = torch.ones(1, 1, 4, 4), torch.ones(2, 1, 3, 3)
+    for bias in (torch.ones(1), torch.ones(3), torch.ones(2, 1), 1.0):
+        with pytest.raises(ValueError, match="one value for each of the 2 output"):
+            ways.convolve_loops(X, K, bias=bias)
+    with pytest.raises(ValueError, match="the number of images is 0"):
+        ways.convolve_loops(X[:0], K)
+
+
 @every_way
 @pytest.mark.parametrize("dtype", OTHERS)
 def test_other_numbers_are_refused(way, dtype):
@@ -50,7 +99,7 @@ def test_mixed_types_are_refused(way):
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_layers_refuse_images_that_are_not_divided_yet(layer):
-    with pytest.raises(ValueError, match=r"input is torch.uint8: .* images.float\(\)"):
+    with pytest.raises(ValueError, match=r"input is torch.uint8, .* images.float\(\)"):
         layer(1, 2, 3)(torch.ones(1, 1, 8, 8, dtype=torch.uint8))
 
 
@@ -75,7 +124,52 @@ def test_a_special_value_spoils_what_it_touches_and_no_more(
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
-@pytest.mark.parametrize("way", [*ways.MEASURED])
+@every_way
+@settings(max_examples=15, deadline=None)
+@given(
+    st.sampled_from(["image", "kernel", "gradient"]),
+    SPECIAL,
+    st.tuples(*[st.integers(0, 5)] * 2),
+    st.sampled_from([2, 17]),
+    st.integers(1, 2),
+    st.integers(0, 1),
+)
+@example("gradient", float("nan"), (1, 1), 2, 2, 1)  # found
+@example("image", float("inf"), (0, 0), 2, 1, 0)  # met by the zeros beside an output
+@example("kernel", float("inf"), (0, 2), 17, 2, 1)
+def test_gradients_are_spoilt_no_more_than_by_definition(
+    way, where, value, place, channels, stride, padding
+):
+    channels = 2 if way == "loops" else channels
+    stride = 1 if way == "Winograd" else stride
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape):
+        return torch.randn(shape, dtype=torch.float64, generator=generator)
+
+    X, K = drawn(1, channels, 6, 6), drawn(2, channels, 3, 3)
+    dY = drawn(*F.conv2d(X, K, None, stride, padding).shape)
+    spoilt = {"image": X, "kernel": K, "gradient": dY}[where][0, 0]
+    spoilt[place[0] % len(spoilt), place[1] % len(spoilt)] = value
+    X.requires_grad_(), K.requires_grad_()
+
+    def all_of(convolve):
+        Y = convolve(X, K, stride, padding)
+        return Y, *torch.autograd.grad(Y, (X, K), dY)
+
+    expected = all_of(lambda X, K, s, p: F.conv2d(X, K, None, s, p))
+    torch.testing.assert_close(all_of(WAYS[way]), expected, equal_nan=True)
+
+
+@every_way
+def test_what_would_overflow_on_the_way_only_does_not(way):
+    for largest, dtype in ((6e4, torch.float16), (3e38, torch.float32)):
+        X, K = torch.full((1, 1, 4, 4), largest).to(dtype), torch.zeros(1, 1, 3, 3)
+        K[..., 1, 1] = 1
+        assert torch.equal(WAYS[way](X, K.to(dtype), 1, 1), X)
+
+
+@pytest.mark.parametrize("way", [w for w in WAYS if w != "loops"])
 @pytest.mark.parametrize("c_in", [2, 17])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_without_images_gradients_are_zeros(way, c_in, stride):
@@ -83,7 +177,7 @@ def test_without_images_gradients_are_zeros(way, c_in, stride):
         stride = 1
     X = torch.zeros(0, c_in, 5, 5, requires_grad=True)
     K = torch.randn(3, c_in, 3, 3, requires_grad=True)
-    Y = ways.WAYS[way](X, K, stride, 1)
+    Y = WAYS[way](X, K, stride, 1)
     assert Y.shape == F.conv2d(X, K, stride=stride, padding=1).shape
     Y.sum().backward()
     assert X.grad.shape == X.shape and torch.equal(K.grad, torch.zeros_like(K))
@@ -148,6 +242,39 @@ def test_layers_are_traced(layer):
     model, X = layer(2, 3, 3, padding=1).eval(), torch.randn(2, 2, 7, 6)
     traced = torch.jit.trace(model, X)
     torch.testing.assert_close(traced(2 * X), model(2 * X))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("way", [w for w in WAYS if w != "loops"])
+def test_what_was_traced_takes_any_size(way):
+    K = torch.randn(3, 2, 3, 3)
+    traced = torch.jit.trace(lambda X: WAYS[way](X, K, 1, 1), torch.randn(1, 2, 5, 6))
+    for size in ((9, 7), (300, 200)):  # the second takes more than one block
+        X = torch.randn(2, 2, *size)
+        expected = F.conv2d(X, K, padding=1)
+        torch.testing.assert_close(traced(X), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [w for w in WAYS if w != "loops"])
+def test_ways_are_exported_for_images_of_any_size(way):
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.kernel = nn.Parameter(torch.randn(3, 2, 3, 3))
+
+        def forward(self, images):
+            return WAYS[way](images, self.kernel, 1, 1)
+
+    model, sizes = Layer().eval(), [torch.export.Dim(name) for name in "hw"]
+    program = torch.export.export(
+        model,
+        (torch.randn(2, 2, 7, 6),),
+        dynamic_shapes=({2: sizes[0], 3: sizes[1]},),
+    )
+    X = torch.randn(2, 2, 12, 9)
+    torch.testing.assert_close(program.module()(X), model(X), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

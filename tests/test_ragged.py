@@ -220,11 +220,16 @@ def test_networks_of_other_layers_give_the_scores_of_images_alone(
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (nn.MaxPool2d(3, 2, 1), "use max pooling without padding"),
+        (nn.MaxPool2d(3, 2, 1), "max pooling without padding"),
         (nn.MaxPool2d(2, ceil_mode=True), "no ceil_mode"),
         (nn.BatchNorm2d(1), "batch norm in evaluation"),
         (nn.AdaptiveAvgPool2d(3), "not known what AdaptiveAvgPool2d"),
         (nn.InstanceNorm2d(1), "not known what InstanceNorm2d"),
+        (nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), "padding with zeros"),
+        (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), "padding with zeros"),
+        (nn.AvgPool2d(3, 2, 1, count_include_pad=False), "which averages count"),
+        (nn.Flatten(2), "nothing that flattens"),
+        (GlobalPool(), "nothing that flattens"),
     ],
 )
 def test_layers_that_would_see_the_padding_are_refused(layer, message):

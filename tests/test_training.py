@@ -140,7 +140,7 @@ def test_images_that_a_network_cannot_take_are_refused_before_training(
     settings, message
 ):
     with pytest.raises(ValueError, match=message):
-        Training(Config(**settings), seed=0)
+        Config(**settings)
 
 
 def test_a_config_survives_json_and_is_equal_however_it_was_written():
@@ -215,7 +215,7 @@ def test_images_by_class_come_sorted_and_all_sizes_take_turns():
 
 
 def test_images_that_were_brought_to_one_size_share_batches():
-    sizes = replace(Config(), preparation=[("resize", {"size": 12})])
+    sizes = Config(network="VariableNet", preparation=[("resize", {"size": 12})])
     same = batching.prepared(SIZES, sizes, torch.device("cpu"))
     assert list(same) == [16, 8]
     (block,) = batching.blocks(same, sizes)
@@ -312,6 +312,8 @@ def test_evaluate_tells_loss_and_accuracy_per_resolution_and_over_all():
         ({28: (torch.rand(2, 1, 28, 28), [0, 1])}, "28 px are torch.float32 .*uint8"),
         ({28: (torch.zeros(2, 28, 28).byte(), [0, 1])}, r"of shape \(2, 28, 28\)"),
         ({28: (torch.zeros(2, 1, 28, 28).byte(), [0])}, "one label for each"),
+        ({28: (torch.zeros(2, 1, 28, 28).byte(), [0, 10])}, "go up to 10: .* 10 class"),
+        ({28: (torch.zeros(2, 1, 28, 28).byte(), [0, -100])}, "from -100 on"),
     ],
 )
 def test_other_images_than_a_data_set_holds_are_not_evaluated(splits, message):

@@ -27,6 +27,7 @@ NAMES = tuple(RECIPES)
 
 __all__ = [
     "NAMES",
+    "RECIPES",
     "DataError",
     "DataMissing",
     "DataSet",

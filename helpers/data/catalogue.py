@@ -41,12 +41,15 @@ class Variant:
 class Recipe:
     """Where to find one data set, how to read it, and what is quicker to train on.
 
+    shapes: of its images, (channels, height, width), once for each resolution.
+
     places: where it may lie, in a folder of data sets, in the order of preference.
     embedded: what reads the committed files, if it is among them. download: the
     published file, which is one of the places, if not.
     """
 
     full: Variant
+    shapes: tuple[tuple[int, int, int], ...]
     places: Mapping[str, Place]
     quick: Variant
     read_quick: Callable[[], Splits]
@@ -61,6 +64,7 @@ _mnist_files = Place(
 RECIPES = {
     "mnist": Recipe(
         full=Variant("MNIST", DIGITS, "a0d41a1ab5ea3073"),
+        shapes=((1, 28, 28),),
         places=dict.fromkeys(("MNIST/raw", "MNIST", "raw", "."), _mnist_files),
         embedded=embedded.read_mnist,
         quick=Variant("a few images of MNIST", DIGITS, "bc339877ec32315d"),
@@ -68,6 +72,7 @@ RECIPES = {
     ),
     "varres": Recipe(
         full=Variant("MNIST in three resolutions", DIGITS, "3a80fe244a2e9c52"),
+        shapes=tuple((1, side, side) for side in (32, 48, 64)),
         places=dict.fromkeys(
             ("mnist-varres.tgz", "mnist-varres"), Place(read_canvases)
         ),
@@ -79,6 +84,7 @@ RECIPES = {
     ),
     "cifar10": Recipe(
         full=Variant("CIFAR-10", OBJECTS, "78565cd27623ed07"),
+        shapes=((3, 32, 32),),
         places={
             "cifar10.tgz": Place(read_objects),
             "cifar10": Place(read_objects),

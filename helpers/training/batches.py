@@ -25,7 +25,8 @@ def hold_out(
 ) -> tuple[dict[int, Split], dict[int, Split]]:
     """Training and validation images, the same ones for every seed.
 
-    A resolution of which nothing is left is absent.
+    A resolution of which nothing is left is absent. Raises ValueError where nothing is
+    left to train on.
     """
     train, validation = {}, {}
     for resolution, split in splits.items():
@@ -38,6 +39,13 @@ def hold_out(
         for part, rows in parts:
             if len(rows):
                 part[resolution] = Split(split.images[rows], split.labels[rows])
+    if not train:
+        count = sum(len(split.labels) for split in splits.values())
+        raise ValueError(
+            f"of {count} images none is left to train on: use another "
+            f"validation_share than {config.validation_share} or training_share than "
+            f"{config.training_share}"
+        )
     return train, validation
 
 
@@ -63,7 +71,11 @@ def training_splits(
     Trainings side by side that differ in other settings share one copy.
     """
     data_set = load_data(config.data)
+    channels = data.RECIPES[config.data].shapes[0][0]
     used = Config(
+        data=config.data,
+        network="VariableNet",  # which takes images of any size
+        network_options={"in_channels": channels},
         validation_share=config.validation_share,
         training_share=config.training_share,
         preparation=config.preparation,

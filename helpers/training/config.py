@@ -13,6 +13,7 @@ from torch import nn
 
 from helpers import augment, canvas
 from helpers.checks import is_number, is_whole, plain
+from helpers.data import RECIPES
 from helpers.models import NETWORKS
 
 Step = tuple[str, Mapping[str, Any]]  # of preparation or augmentation
@@ -67,7 +68,8 @@ class Config:
     batch_order: where images come in several sizes, batches of all sizes "mixed", or
         in each epoch one size after the other, "blocked".
 
-    Raises ValueError, naming what is allowed, for an unknown name or a wrong value.
+    Raises ValueError, naming what is allowed, for an unknown name or a wrong value, and
+    where network, preparation or augmentation do not take the images of the data.
     """
 
     data: str = "mnist"
@@ -92,9 +94,13 @@ class Config:
     image_order: str = "shuffled"
     batch_order: str = "mixed"
 
-    def __new__(cls, **settings: Any) -> "Config":
+    def __new__(cls, *unnamed: Any, **settings: Any) -> "Config":
         # Ahead of __init__, which would raise TypeError without a list of the names.
         names = [field.name for field in fields(cls)]
+        if unnamed:
+            raise ValueError(
+                f"{unnamed[0]!r} has no name: use {names[0]}=... and so on"
+            )
         for name in settings:
             if name not in names:
                 raise ValueError(f"unknown setting {name!r}: use {', '.join(names)}")
@@ -107,6 +113,8 @@ class Config:
                 self._refuse(name, " or ".join(map(repr, allowed)))
         if type(self.batch_norm) is not bool:
             self._refuse("batch_norm", "True or False")
+        if self.batch_norm and is_whole(self.batch_size) and self.batch_size == 1:
+            self._refuse("batch_size", "at least 2 with batch_norm")
         for name in ("batch_size", "epochs"):
             value = getattr(self, name)
             if not is_whole(value) or value < 1:
@@ -134,6 +142,9 @@ class Config:
             module.check(getattr(self, name))
             steps = ((step, _pairs(options)) for step, options in getattr(self, name))
             object.__setattr__(self, name, tuple(steps))
+        for shape in _shapes_in_training(self.data, self.preparation):
+            self.check_image(shape)
+        _try_augmentation(self.data, self.preparation, self.augmentation)
 
     def _as_float(self, name: str) -> float:
         """Replace a number by its float, so that 1 and 1.0 make the same run."""
@@ -179,7 +190,7 @@ class Config:
         network = without_values(self.network, self.network_options)
         try:
             network(torch.empty(2, *shape, device="meta"))
-        except (RuntimeError, ValueError) as error:
+        except ValueError as error:
             signature = inspect.signature(NETWORKS[self.network])
             settings = {
                 name: dict(self.network_options).get(name, parameter.default)
@@ -202,6 +213,26 @@ class Config:
         for name in ("preparation", "augmentation"):
             settings[name] = [[step, dict(options)] for step, options in settings[name]]
         return settings
+
+
+@functools.cache
+def _shapes_in_training(
+    name: str, preparation: tuple
+) -> tuple[tuple[int, int, int], ...]:
+    """Those of a data set's images once they are prepared, one per resolution."""
+    black = (torch.zeros(1, *s, dtype=torch.uint8) for s in RECIPES[name].shapes)
+    prepared = (canvas.prepare(image, preparation) for image in black)
+    return tuple(tuple(image.shape[1:]) for image in prepared)
+
+
+@functools.cache
+def _try_augmentation(name: str, preparation: tuple, augmentation: tuple) -> None:
+    """Raise ValueError where a step does not take images of these shapes."""
+    for shape in _shapes_in_training(name, preparation):
+        try:
+            augment.augment(torch.zeros(1, *shape), augmentation, torch.Generator())
+        except ValueError as error:
+            raise ValueError(f"augmentation of {name}: {error}") from error
 
 
 @functools.cache

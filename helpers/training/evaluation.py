@@ -44,7 +44,7 @@ def evaluate(
 
     splits: resolution -> images and labels, as the `train` and `test` of a data set;
     images are uint8, from 0 to 255, and divided here. Leaves the model in evaluation
-    mode. Raises ValueError for other images, and where there are none.
+    mode. Raises ValueError for other images or labels, and where there are none.
     """
     _check(splits)
     model.eval()
@@ -60,6 +60,11 @@ def evaluate(
                 for images in split.images.split(BATCH_SIZE[device.type])
             ]
         )
+        if labels.max() >= scores[resolution].shape[1]:
+            raise ValueError(
+                f"the labels of {resolution} px go up to {labels.max()}: the network "
+                f"tells {scores[resolution].shape[1]} classes apart, from 0 on"
+            )
         loss_sum += summed_loss(scores[resolution].double(), labels, loss).item()
         right[resolution] = (scores[resolution].argmax(1) == labels).sum().item()
         sizes[resolution] = len(labels)
@@ -87,4 +92,9 @@ def _check(splits: Splits) -> None:
             raise ValueError(
                 f"{len(images)} images of {resolution} px came with labels of shape "
                 f"{tuple(labels.shape)}: give one label for each"
+            )
+        if labels.dtype != torch.int64 or (len(labels) and labels.min() < 0):
+            raise ValueError(
+                f"the labels of {resolution} px are {labels.dtype}, from "
+                f"{labels.min()} on: give int64, the number of each class from 0 up"
             )

@@ -31,6 +31,8 @@ QUICK_CONFIGS = 3
 # On a GPU so many networks are trained at the same time; more wait for each other.
 SIDE_BY_SIDE = 16
 
+SECONDS_FOR_AN_ANSWER = 5  # of a cluster's scheduler; nobody answers later
+
 Task = tuple[Config, int]  # with its seed
 
 
@@ -169,7 +171,7 @@ def _cluster(address: str) -> Any:
     try:
         from dask.distributed import Client  # slow to import, and rarely needed
 
-        return Client(address)
+        return Client(address, timeout=SECONDS_FOR_AN_ANSWER)
     except Exception as error:  # of the address, of the network, or no Dask
         reason = str(error).partition("\n")[0] or type(error).__name__
     raise ValueError(

@@ -7,9 +7,9 @@ and for other than two tensors of the same floating-point type. Stride and paddi
 one int or a (vertical, horizontal) pair; dilation and a bias are left to the loops,
 which are the definition.
 
-Each way is one module with one record, `record.Way`; `all` lists them. `model` holds
-the roofline, `stopwatch` measures, `table` says what was measured. `helpers.bench.ways`
-keeps it.
+Each way is one module with one record, `record.Way`; `all` lists them. `guard` is what
+all but loops and unfold pass through. `model` holds the roofline, `stopwatch` measures,
+`table` says what was measured. `helpers.bench.ways` keeps it.
 """
 
 from helpers.ways.all import MEASURED, WAYS, computes, predict

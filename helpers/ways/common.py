@@ -14,9 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import grad as derivable
 
-from helpers.conv import Size, check_input, output_size, pair
-
-Pair = tuple[int, int]
+from helpers.conv import Pair, Size, check_tensors, output_size, pairs
 
 # Small enough that patches are still in the cache when the product reads them, large
 # enough that the call costs little beside its work.
@@ -28,22 +26,13 @@ def geometry(
 ) -> tuple[Pair, Pair, Pair]:
     """Return stride, padding and output size as pairs.
 
-    Raises ValueError when the shapes or types do not fit each other.
+    Raises ValueError when the tensors do not fit each other in shape or type.
     """
-    if kernel.dim() != 4 or not kernel.numel():
-        raise ValueError(
-            f"the kernel has shape {tuple(kernel.shape)}: give it as (out_channels, "
-            "in_channels, height, width), each at least 1"
-        )
-    check_input(input_batch, kernel.shape[1])
-    if kernel.dtype != input_batch.dtype:
-        raise ValueError(
-            f"the input is {input_batch.dtype} and the kernel {kernel.dtype}: give "
-            "both the same type"
-        )
+    check_tensors(input_batch, kernel)
     size, kernel_size = tuple(input_batch.shape[2:]), tuple(kernel.shape[2:])
     size = output_size(size, kernel_size, stride, padding)
-    return pair(stride, "stride", 1), pair(padding, "padding", 0), size
+    stride, padding, _ = pairs(stride, padding)
+    return stride, padding, size
 
 
 def without_stride(
@@ -53,7 +42,7 @@ def without_stride(
 
     Cells of stride_h x stride_w pixels become single pixels with as many times more
     channels, in the image and, filled up with zeros, in the kernel. Raises ValueError
-    when the shapes do not fit each other.
+    when the tensors do not fit each other.
     """
     (down, right), padding, (h_out, w_out) = geometry(
         input_batch, kernel, stride, padding
@@ -74,37 +63,16 @@ def without_stride(
     return image, cells(kernel, (0, 0), k_h, k_w), (0, 0)
 
 
-def all_finite(*tensors: Tensor) -> bool:
-    """Tell whether there are values, and neither NaN nor infinity among them.
-
-    A way that adds and subtracts values outside of the window would spread these.
-    """
-    try:
-        return all(t.numel() and bool(t.isfinite().all()) for t in tensors)
-    except RuntimeError:  # inside vmap, or without values: nothing can be looked at
-        return True
-
-
 class StrideOne(Function):
     """A convolution (image, kernel, padding) at stride 1 with a backward pass by hand.
 
-    Shapes as everywhere in `helpers.ways`. torch.vmap computes one after the other.
+    Shapes as everywhere in `helpers.ways`.
     """
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         image, kernel, ctx.padding = inputs
         ctx.save_for_backward(image, kernel)
-
-    @classmethod
-    def vmap(cls, info: Any, in_dims: tuple, *inputs: Any) -> tuple[Tensor, int]:
-        *tensors, padding = inputs
-        mapped = [
-            t.expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0)
-            for t, d in zip(tensors, in_dims[:2], strict=True)
-        ]
-        each = [cls.apply(*one, padding) for one in zip(*mapped, strict=True)]
-        return torch.stack(each), 0
 
 
 def first_derivative(backward: Callable) -> Callable:

@@ -8,25 +8,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.conv import Size
-from helpers.ways.common import all_finite, without_stride
+from helpers.ways.common import without_stride
+from helpers.ways.guard import guarded
 from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase, stride_removed
 from helpers.ways.record import Way
-from helpers.ways.unfold import convolve_unfold
 
 
+@guarded
 def convolve_fft(
     input_batch: Tensor, kernel: Tensor, stride: Size = 1, padding: Size = 0
 ) -> Tensor:
     """Convolve by one product per frequency: the transform turns shifts into factors.
 
-    The wrap-around of the transform only reaches positions that are cut off. Where
-    there is a NaN, an infinity or no image at all, nothing is transformed, as one such
-    value would reach all of its image. Half precision is transformed as float32.
+    The wrap-around of the transform only reaches positions that are cut off. Half
+    precision is transformed as float32.
     """
-    given = input_batch, kernel, stride, padding
-    image, kernel, (above, left) = without_stride(*given)
-    if not all_finite(image, kernel):
-        return convolve_unfold(*given)
+    image, kernel, (above, left) = without_stride(input_batch, kernel, stride, padding)
     if image.dtype in (torch.float16, torch.bfloat16):
         image, kernel = image.float(), kernel.float()
     padded = F.pad(image, (left, left, above, above))

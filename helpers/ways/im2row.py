@@ -14,7 +14,6 @@ from helpers.ways.common import (
     Pair,
     StrideOne,
     adjoint,
-    all_finite,
     block_buffer,
     first_derivative,
     pad_pixels,
@@ -22,14 +21,15 @@ from helpers.ways.common import (
     slices,
     without_stride,
 )
+from helpers.ways.guard import guarded
 from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase, stride_removed
 from helpers.ways.record import Way
-from helpers.ways.unfold import convolve_unfold
 
 # With fewer channels, image rows are longer runs of memory than pixels are.
 FEW_CHANNELS = 16
 
 
+@guarded
 def convolve_im2row(
     input_batch: Tensor, kernel: Tensor, stride: Size = 1, padding: Size = 0
 ) -> Tensor:
@@ -38,10 +38,7 @@ def convolve_im2row(
     The patches are rows in channels-last order, so that whole pixels are copied; where
     a pixel has few channels they are columns, so that whole image rows are.
     """
-    given = input_batch, kernel, stride, padding
-    image, kernel, padding = without_stride(*given)
-    if image is not input_batch and not all_finite(image, kernel):
-        return convolve_unfold(*given)  # the zeros in the kernel would spread them
+    image, kernel, padding = without_stride(input_batch, kernel, stride, padding)
     few = kernel.shape[1] < FEW_CHANNELS
     return (PatchColumns if few else PatchRows).apply(image, kernel, padding)
 

@@ -2,10 +2,12 @@
 
 import itertools
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.conv import Size, check_input, output_size, pair
+from helpers.checks import whole
+from helpers.conv import Size, check_tensors, output_size, pairs
 from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase
 from helpers.ways.record import Way
 
@@ -19,20 +21,20 @@ def convolve_loops(
     bias: Tensor | None = None,
 ) -> Tensor:
     """Convolve by definition, in seven nested loops, Equation (1.8)."""
-    check_input(input_batch, kernel.shape[1])
+    check_tensors(input_batch, kernel, bias)
     (B, C, h, w), (D, _, k_h, k_w) = input_batch.shape, kernel.shape
+    whole(B, "the number of images", 1)
     h_out, w_out = output_size((h, w), (k_h, k_w), stride, padding, dilation)
-    (s_h, s_w), (d_h, d_w) = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-    P_h, P_w = pair(padding, "padding", 0)
+    (s_h, s_w), (P_h, P_w), (d_h, d_w) = pairs(stride, padding, dilation)
     padded = F.pad(input_batch, (P_w, P_w, P_h, P_h))
-    output = input_batch.new_empty(B, D, h_out, w_out)
-    for n, d, i, j in itertools.product(*map(range, output.shape)):
+    output = []
+    for n, d, i, j in itertools.product(*map(range, (B, D, h_out, w_out))):
         total = 0.0 if bias is None else bias[d]
         for c, p, q in itertools.product(range(C), range(k_h), range(k_w)):
             pixel = padded[n, c, i * s_h + p * d_h, j * s_w + q * d_w]
             total = total + pixel * kernel[d, c, p, q]
-        output[n, d, i, j] = total
-    return output
+        output.append(total)
+    return torch.stack(output).reshape(B, D, h_out, w_out)
 
 
 def cost(case: Case) -> Cost:

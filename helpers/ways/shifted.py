@@ -12,18 +12,18 @@ from helpers.ways.common import (
     Pair,
     StrideOne,
     adjoint,
-    all_finite,
     first_derivative,
     pad_pixels,
     product,
     slices,
     without_stride,
 )
+from helpers.ways.guard import guarded
 from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase, stride_removed
 from helpers.ways.record import Way
-from helpers.ways.unfold import convolve_unfold
 
 
+@guarded
 def convolve_shifted(
     input_batch: Tensor, kernel: Tensor, stride: Size = 1, padding: Size = 0
 ) -> Tensor:
@@ -31,10 +31,7 @@ def convolve_shifted(
 
     Source: kn2row, arXiv:1704.04428, here in channels-last order.
     """
-    given = input_batch, kernel, stride, padding
-    image, kernel, padding = without_stride(*given)
-    if image is not input_batch and not all_finite(image, kernel):
-        return convolve_unfold(*given)  # the zeros in the kernel would spread them
+    image, kernel, padding = without_stride(input_batch, kernel, stride, padding)
     return ShiftedProducts.apply(image, kernel, padding)
 
 

@@ -25,8 +25,11 @@ class Spread(NamedTuple):
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Return the quartiles of some values, one per round."""
-    return Spread(*np.quantile(list(values), [0.25, 0.5, 0.75]).tolist())
+    """Return the quartiles of some values, one per round.
+
+    Raises ValueError for no values, and for what is no finite number.
+    """
+    return Spread(*np.quantile(_finite(values), [0.25, 0.5, 0.75]).tolist())
 
 
 @dataclass(frozen=True)
@@ -124,5 +127,22 @@ def median_of_best(ratios: Sequence[Ratio], passes: str) -> float:
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """Return the slope of the straight line through the points on log-log axes."""
+    """Return the slope of the straight line through the points on log-log axes.
+
+    Raises ValueError for what is no finite number above zero, for fewer than two
+    points, and unequally many x and y.
+    """
+    x, y = _finite(x), _finite(y)
+    if len(x) != len(y) or len(x) < 2 or min(*x, *y) <= 0:
+        raise ValueError(
+            f"{len(x)} x and {len(y)} y came in: give as many of both, at least two, "
+            "all above zero"
+        )
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def _finite(values: Iterable[float]) -> list[float]:
+    values = list(values)
+    if not values or not np.isfinite(values).all():
+        raise ValueError(f"{values} came in: give finite numbers, one or more")
+    return values

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.conv import Size
-from helpers.ways.common import all_finite, geometry
+from helpers.conv import Pair, Size
+from helpers.ways.common import geometry
+from helpers.ways.guard import guarded
 from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase
 from helpers.ways.record import Way
-from helpers.ways.unfold import convolve_unfold
 
 # Outputs, tiles and kernels of 1-dimensional F(2, 3).
 WINOGRAD_A = torch.tensor([[1.0, 1, 1, 0], [0, 1, -1, -1]])
@@ -27,16 +27,21 @@ def convolve_winograd(
     the Kronecker squares of A, B and G. Raises ValueError for other kernels and for
     strides but 1. Source: F(2 x 2, 3 x 3) of arXiv:1509.09308.
     """
-    stride, (above, left), (h_out, w_out) = geometry(
-        input_batch, kernel, stride, padding
-    )
+    stride, padding, _ = geometry(input_batch, kernel, stride, padding)
     if tuple(kernel.shape[2:]) != (3, 3) or stride != (1, 1):
         raise ValueError(
             f"the kernel is {tuple(kernel.shape[2:])}, the stride {stride}: Winograd "
             "F(2, 3) takes 3 x 3 kernels at stride 1; use another way"
         )
-    if not all_finite(input_batch, kernel):  # differences would spread them
-        return convolve_unfold(input_batch, kernel, stride, (above, left))
+    return _by_tiles(input_batch, kernel, stride, padding)
+
+
+@guarded
+def _by_tiles(
+    input_batch: Tensor, kernel: Tensor, stride: Pair, padding: Pair
+) -> Tensor:
+    """Convolve a 3 x 3 kernel at stride 1."""
+    _, (above, left), (h_out, w_out) = geometry(input_batch, kernel, stride, padding)
     (b, c, h, w), c_out = input_batch.shape, kernel.shape[0]
     A, B, G = (
         torch.kron(M, M).to(kernel) for M in (WINOGRAD_A, WINOGRAD_B, WINOGRAD_G)

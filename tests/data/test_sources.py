@@ -38,6 +38,7 @@ def test_all_sets_have_one_structure(home):
     for name, expected in shapes.items():
         loaded = data.load(name)
         assert {r: tuple(s.images.shape) for r, s in loaded.train.items()} == expected
+        assert data.RECIPES[name].shapes == tuple(s[1:] for s in expected.values())
         assert loaded.test.keys() == loaded.train.keys()
         for split in (*loaded.train.values(), *loaded.test.values()):
             assert split.images.dtype == torch.uint8 and split.images.is_contiguous()
