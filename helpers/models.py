@@ -9,7 +9,7 @@ at, as that would hold up a GPU.
 import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, overload
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +43,12 @@ def _block(in_channels: int, out_channels: int) -> list[nn.Module]:
 
 class Network(nn.Sequential):
     """Layers in a row; a slice of them, such as `network[:-2]`, is an nn.Sequential."""
+
+    @overload
+    def __getitem__(self, index: slice) -> nn.Sequential: ...
+
+    @overload
+    def __getitem__(self, index: int) -> nn.Module: ...
 
     def __getitem__(self, index: int | slice) -> nn.Module:
         if isinstance(index, slice):
@@ -166,8 +172,10 @@ class GlobalPool(nn.Module):
             case "max":
                 return features.amax(dim=(2, 3))
             case "log-sum-exp":
+                assert self.sharpness is not None
                 return (self.sharpness * features).logsumexp((2, 3)) / self.sharpness
             case "gem":
+                assert self.sharpness is not None
                 # By logarithms, as high powers of small values would vanish.
                 logs = self.sharpness * features.clamp(min=SMALLEST_POWER_BASE).log()
                 mean_power = logs.logsumexp((2, 3)) - positions.log()
@@ -359,8 +367,9 @@ def folded(network: Network) -> Network:
 
     A batch norm with mean m, variance v, scale g and shift h takes each output y of the
     layer before it to g (y - m) / sqrt(v + eps) + h: multiplying that layer's weights
-    by g / sqrt(v + eps), and moving its bias, does the same. Nothing is shared with
-    `network`. Raises ValueError for a batch norm without such a layer before it.
+    by g / sqrt(v + eps), and moving its bias, does the same; a layer without bias gets
+    one. Nothing is shared with `network`. Raises ValueError for a batch norm without
+    such a layer before it, and for one without m and v, or without g and h.
     """
     layers: list[nn.Module] = []
     for layer in copy.deepcopy(network):
@@ -372,10 +381,17 @@ def folded(network: Network) -> Network:
                 f"{layer} cannot be folded: it must follow a convolution or a linear "
                 "layer directly"
             )
+        if not layer.affine or layer.running_mean is None or layer.running_var is None:
+            raise ValueError(
+                f"{layer} cannot be folded: it must have a scale, a shift, and a mean "
+                "and variance of its own"
+            )
         with torch.no_grad():
             factor = layer.weight / (layer.running_var + layer.eps).sqrt()
             before = layers[-1]
             before.weight.mul_(factor.view(-1, *[1] * (before.weight.dim() - 1)))
+            if before.bias is None:
+                before.bias = nn.Parameter(torch.zeros_like(factor))
             before.bias.sub_(layer.running_mean).mul_(factor).add_(layer.bias)
     return _in_a_row(network, layers)
 
@@ -444,6 +460,9 @@ def flat(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
             yield layer
 
 
+Side = TypeVar("Side", int, Tensor)  # of one image, or of many
+
+
 class Window(NamedTuple):
     """What a layer does to height and width alike, in pixels of its input."""
 
@@ -452,7 +471,7 @@ class Window(NamedTuple):
     padding: int
     stride: int
 
-    def positions(self, side: int | Tensor) -> int | Tensor:
+    def positions(self, side: Side) -> Side:
         """The side of the output: at how many places the window fits."""
         reach = self.dilation * (self.kernel_size - 1) + 1
         return (side + 2 * self.padding - reach) // self.stride + 1

@@ -167,7 +167,7 @@ def _remains(side: int, steps: Sequence[Window | None]) -> bool:
 
 
 def _check_layer(layer: nn.Module, window: Window | None) -> None:
-    pads_below_zero = isinstance(layer, nn.MaxPool2d) and window.padding
+    pads_below_zero = isinstance(layer, nn.MaxPool2d) and window and window.padding
     counts_padding = isinstance(layer, nn.BatchNorm2d) and layer.training
     if pads_below_zero or counts_padding or getattr(layer, "ceil_mode", False):
         raise ValueError(

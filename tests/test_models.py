@@ -448,6 +448,27 @@ def test_folding_a_batch_norm_changes_no_score_and_adds_no_parameter(network, sh
     assert found.state_dict().keys() == network.state_dict().keys()
 
 
+@given(bias=st.booleans(), seed=st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_a_layer_without_bias_gets_one_from_its_batch_norm(bias, seed):
+    torch.manual_seed(seed)
+    norm = torch.nn.BatchNorm2d(2)
+    torch.nn.init.normal_(norm.bias)
+    norm(torch.rand(3, 2, 4, 4))
+    network = models.Network(torch.nn.Conv2d(1, 2, 3, bias=bias), norm).eval()
+    images = torch.rand(2, 1, 6, 6)
+    found = models.folded(network)
+    assert len(found) == 1
+    assert torch.allclose(found(images), network(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("lacks", ["affine", "track_running_stats"])
+def test_a_batch_norm_without_its_values_cannot_be_folded(lacks):
+    norm = torch.nn.BatchNorm2d(2, **{lacks: False})
+    with pytest.raises(ValueError, match="cannot be folded: it must have"):
+        models.folded(models.Network(torch.nn.Conv2d(1, 2, 3), norm))
+
+
 def test_a_batch_norm_behind_another_layer_cannot_be_folded():
     network = models.with_batch_norm(models.FixedNet())
     network._modules["1"] = torch.nn.ReLU()

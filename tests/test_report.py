@@ -868,6 +868,12 @@ def test_a_missing_pandoc_is_an_error_that_names_the_package(
         pandoc.program()
 
 
+def test_a_missing_typeface_is_an_error_that_names_the_package(monkeypatch):
+    monkeypatch.setattr(font, "find_spec", lambda name: None)
+    with pytest.raises(ReportError, match="package ziamath"):
+        font.subset("x")
+
+
 # --- The ways to start it -------------------------------------------------------------
 
 

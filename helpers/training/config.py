@@ -149,8 +149,7 @@ class Config:
             options = dict(self.network_options)
         except (TypeError, ValueError):
             self._refuse("network_options", "names and values, {'image_size': 28}")
-        network = NETWORKS[self.network]
-        allowed = list(inspect.signature(network).parameters)
+        allowed = list(inspect.signature(NETWORKS[self.network]).parameters)
         if unknown := set(options) - set(allowed):
             raise ValueError(
                 f"network_options has {', '.join(sorted(unknown))}; {self.network} "
@@ -171,7 +170,7 @@ class Config:
                 f"classes of {self.network} is {classes}: all data sets have {CLASSES}"
             )
 
-    def check_image(self, shape: tuple[int, int, int]) -> None:
+    def check_image(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError unless the network takes an image of this shape.
 
         shape: (channels, height, width), after the preparation.

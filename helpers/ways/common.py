@@ -41,8 +41,8 @@ def geometry(
             f"the input is {input_batch.dtype} and the kernel {kernel.dtype}: give "
             "both the same type"
         )
-    size, kernel_size = tuple(input_batch.shape[2:]), tuple(kernel.shape[2:])
-    size = output_size(size, kernel_size, stride, padding)
+    (h, w), (k_h, k_w) = input_batch.shape[2:], kernel.shape[2:]
+    size = output_size((h, w), (k_h, k_w), stride, padding)
     return pair(stride, "stride", 1), pair(padding, "padding", 0), size
 
 
