@@ -5,7 +5,7 @@ by claim, what was measured. All its comparisons are one family, and all its ran
 one more run are simultaneous, so that its table comes last.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -20,6 +20,7 @@ from helpers.training import Config
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
 LOST, UNTESTED = "not reproduced", "not tested"
+ELSE, WORTH_A_LOOK = "something else", ", worth a look"
 NOTHING_LEARNT = 0.2  # an accuracy below it: twice what guessing one of ten digits gets
 
 
@@ -69,6 +70,22 @@ def trained(config: Config, **others: Any) -> list[runs.Record]:
         if {**defaults, **record["config"]} == wanted
     }
     return [found[seed] for seed in sorted(found)]
+
+
+def counted(verdicts: Iterable[str]) -> dict[str, int]:
+    """How often each of the five verdicts was given, and `ELSE`, any words but these.
+
+    "Not decided, worth a look" counts as not decided.
+    """
+    plain = [verdict.removesuffix(WORTH_A_LOOK) for verdict in verdicts]
+    words = (HOLDS, FAILS, OPEN, LOST, UNTESTED)
+    counts = {word: plain.count(word) for word in words}
+    return counts | {ELSE: len(plain) - sum(counts.values())}
+
+
+def _seeds(n: int) -> str:
+    few = n < stats.SEEDS_FOR_A_VERDICT
+    return f"n = {n}, too few to decide" if few else f"n = {n}"
 
 
 @cache
@@ -202,7 +219,7 @@ class Judge:
             level = 1 - 0.05 / len(self._amounts)
             expected = one_more(values, level, other_images)
             mean, low, high = map(spoken, expected[:3])
-            measured = f"{mean}, one more run {low} to {high}, n = {expected.n}"
+            measured = f"{mean}, one more run {low} to {high}, {_seeds(expected.n)}"
             if claim.reported is None:
                 raise ValueError(f"{claim.id} does not say what the source reported")
             verdict = of_amount(expected, claim.reported, own_settings)
@@ -214,12 +231,12 @@ class Judge:
             for value in (finding.difference, finding.low, finding.high)
         )
         measured = f"{middle} {claim.unit}".strip()
-        measured += f" ({low} to {high}), n = {finding.n}"
+        measured += f" ({low} to {high}), {_seeds(finding.n)}"
         if finding.decidable and finding.verdict is Verdict.NOT_DECIDED:
             found = text.signed(scale * finding.detectable, digits).removeprefix("+")
             measured += f", {found} would have been found"
         p = "; ".join(map(text.p_value, finding.p)).replace("< ", "<\N{NO-BREAK SPACE}")
         verdict = self._lost.get(claim.id) or of_finding(finding)
         if verdict == OPEN and finding.worth_a_look:
-            verdict += ", worth a look"
+            verdict += WORTH_A_LOOK
         return f"{before}{measured}; p {p}", verdict

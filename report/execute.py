@@ -224,6 +224,7 @@ def _run(content: NotebookNode, notebook: Path, variables: dict[str, str]) -> No
             timeout=None,
             record_timing=False,
             store_widget_state=False,
+            coalesce_streams=True,  # else what one cell prints may come in pieces
             resources={"metadata": {"path": str(notebook.parent)}},
             extra_arguments=["--log-level=ERROR"],
             on_cell_start=begin,

@@ -102,6 +102,23 @@ def test_training_curves_are_in_the_panel_of_their_name():
     assert left.get_ylabel() == "training errors"
 
 
+@pytest.mark.parametrize("least", [0.0001, 0.0004, 0.003, 0.05])
+def test_training_curves_label_each_tick_with_its_own_value(least):
+    curves = {"none": np.tile(np.geomspace(least, 0.4, 6), (3, 1))}
+    figure = drawings.training_curves(curves, curves)
+    figure.canvas.draw()
+    ticks = [
+        (place, float(label.get_text().removesuffix("%")) / 100)
+        for axis in (figure.axes[0].yaxis, figure.axes[1].yaxis)
+        for place, label in zip(
+            axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True
+        )
+    ]
+    assert ticks and [place for place, _ in ticks] == pytest.approx(
+        [labelled for _, labelled in ticks]
+    )
+
+
 def test_robustness_has_a_panel_for_every_change_and_bands_up_to_one():
     changes = ("shift", "turn", "zoom")
     all_right, half = np.ones((3, 40)), np.tile([0, 1], (3, 20))

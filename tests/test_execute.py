@@ -360,3 +360,10 @@ def test_an_unchanged_document_is_not_written_again(tmp_path, monkeypatch, capsy
     assert written() and page.read_bytes() == whole
     page.unlink()
     assert written() and page.read_bytes() == whole
+
+
+def test_what_one_cell_prints_comes_in_one_piece(executor, tmp_path):
+    noisy = "for n in range(3):\n    print(n, flush=True)\n    time.sleep(0.05)"
+    path = write(tmp_path / "noisy.ipynb", f"import time\n{noisy}")
+    (output,) = executor.execute(path).cells[0].outputs
+    assert output.text == "0\n1\n2\n"

@@ -15,7 +15,6 @@ import nbformat
 import pytest
 
 from report import navigation
-from report.folding import without_title
 
 ROOT = Path(__file__).resolve().parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -67,6 +66,8 @@ def test_no_error_no_warning_and_no_absolute_path(name):
             text = re.sub(r"[A-Za-z0-9+/=]{200,}", "", json.dumps(output))
             assert not re.search(r"/(root|home|tmp|work|Users)/\w", text), cell.source
             assert "<Figure size" not in text, cell.source
+            # What a person cannot read: an object that has no words for itself.
+            assert not re.search(r"<[\w.]+ (object )?at 0x", text), cell.source
 
 
 @every_notebook
@@ -238,7 +239,7 @@ RUN = "import sys; exec(sys.argv[1]); print('found', home); print('device', devi
 
 def set_up_source(name):
     (cell,) = tagged(name, "setup")
-    return without_title(cell.source)
+    return cell.source
 
 
 @every_notebook

@@ -40,12 +40,11 @@ from pandocfilters import stringify
 from PIL import Image
 
 from helpers import figures
-from report import execute, folding, mathematics, navigation, pandoc, pdf, project
+from report import execute, folding, font, mathematics, navigation, pandoc, pdf, project
 from report import html as html_page
 from report.chapter import ChapterExporter, code_block, quoted
 from report.document import QUICK_BANNER, Document
 from report.errors import ReportError
-from report.folding import without_title
 
 GOLDEN = (Path(__file__).parent / "formulas.md").read_text("utf-8")
 FORMULAS = re.findall(r"^- \$(.+)\$$", GOLDEN, re.MULTILINE)
@@ -946,11 +945,9 @@ def test_navigation_is_written_once(tmp_path):
     owner_and_name = project.repository().removeprefix("https://github.com")
     place = f"github{owner_and_name}/blob/main/notebooks/02_gradients.ipynb"
     assert f"(https://colab.research.google.com/{place})" in second.cells[0].source
-    assert without_title(first.cells[2].source) == navigation.setup_cell(
-        ["mnist", "varres"]
-    )
+    assert first.cells[2].source == navigation.setup_cell(["mnist", "varres"])
     assert 'prepare("mnist", "varres")' in first.cells[2].source
-    assert without_title(second.cells[2].source) == navigation.setup_cell([])
+    assert second.cells[2].source == navigation.setup_cell([])
     assert project.repository() in second.cells[2].source
     assert nbformat.read(notebooks[0], 4).cells[0].id == first.cells[0].id
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers import claims, stats, text, verdicts
 from helpers.claims import Claim
@@ -137,3 +139,33 @@ def test_recorded_runs_are_found_by_their_settings(monkeypatch):
     monkeypatch.setattr(verdicts, "_records", lambda: records)
     found = verdicts.trained(verdicts.Config(batch_size=4), batch_size=2)
     assert [record["final"] for record in found] == ["zero", "new"]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(verdicts.HOLDS, verdicts.FAILS, verdicts.OPEN),
+                *(verdicts.LOST, verdicts.UNTESTED, "a trap", "holds for 28"),
+                verdicts.OPEN + verdicts.WORTH_A_LOOK,
+            ]
+        )
+    )
+)
+def test_every_verdict_is_counted_once(given_verdicts):
+    counts = verdicts.counted(given_verdicts)
+    assert sum(counts.values()) == len(given_verdicts)
+    begins = sum(verdict.startswith(verdicts.OPEN) for verdict in given_verdicts)
+    assert counts[verdicts.OPEN] == begins
+    assert counts[verdicts.HOLDS] == given_verdicts.count(verdicts.HOLDS)
+
+
+@pytest.mark.parametrize("n", [9, 10])
+def test_a_row_of_too_few_seeds_says_so(monkeypatch, shown, n):
+    judge_ = judge(monkeypatch, {"id": "up"}, {"id": "much", "reported": 0.5})
+    judge_.direction("up", TEN[:n] + 0.01, TEN[:n])
+    judge_.amount("much", TEN[:n])
+    judge_.table("key", "Caption.")
+    ((_, _, _, rows),) = shown
+    for _, measured, _ in rows:
+        assert ("too few to decide" in measured) == (n < stats.SEEDS_FOR_A_VERDICT)

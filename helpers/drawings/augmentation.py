@@ -129,7 +129,8 @@ def training_curves(
         axis.set(xlabel="epoch", ylabel=name, yscale="log")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        # As many digits as each tick needs: rounded to one, 0.05% reads 0.1%.
+        axis.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
         axis.yaxis.set_minor_formatter(NullFormatter())
     axes[1].legend()
     return figure

@@ -1,4 +1,4 @@
-# Set-up: find the report's folder or fetch it (as in Colab), say what this runs on.
+# @title Set-up: find the report or fetch it, say what this runs on
 import os
 import subprocess
 import sys
