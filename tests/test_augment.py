@@ -237,6 +237,7 @@ DISTRIBUTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DISTRIBUTIONS)
 def test_distribution_is_that_of_torchvision(case):
     # All of torchvision's own defaults, `fill=0` among them: the margin is black.

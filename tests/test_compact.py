@@ -109,6 +109,7 @@ print(compact.svg(saved(everything(), "svg").decode()))
 """
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_bytes(written):
     path = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     for seed in ("1", "2"):

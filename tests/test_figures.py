@@ -334,6 +334,8 @@ def test_a_finding_is_told_with_what_its_verdict_needs():
         f", {text.p_value(one.raw, 'p')}, adjusted {text.p_value(one.adjusted)}; "
         "10 seeds, too few for a family of 26"
     )
+    three = stats.family({str(i): (BETTER, WORSE) for i in range(3)})["0"]
+    assert text.told(three).endswith(", p = 0.002, adjusted 0.006")
     without_end = stats.compare(BETTER[:5], WORSE[:5], of="median")
     assert "(−∞ to +∞)" in text.told(without_end)
 

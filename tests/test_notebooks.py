@@ -264,6 +264,7 @@ def run_set_up(folder, **variables):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [".", "notebooks", "report/templates"])
 def test_set_up_finds_the_report_from_any_folder_in_it(folder):
     finished = run_set_up(ROOT / folder)

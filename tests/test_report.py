@@ -886,6 +886,7 @@ def runs(tmp_path, monkeypatch):
     return notebook, execute.Executor({})
 
 
+@pytest.mark.slow
 def test_only_changed_code_is_executed_again(runs, capsys):
     notebook, executor = runs
     content = executor.outputs(notebook)
@@ -916,6 +917,7 @@ def test_a_failing_cell_is_named_with_its_traceback(runs):
     assert "return 1 / 0" in re.sub(r"\x1b\[[\d;]*m", "", str(stopped.value))
 
 
+@pytest.mark.slow
 def test_help_is_there():
     command = [sys.executable, "-m", "report", "--help"]
     done = subprocess.run(command, cwd=project.ROOT, capture_output=True, text=True)

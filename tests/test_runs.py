@@ -116,6 +116,7 @@ for number in range(100):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_append_at_once_and_nothing_is_lost_or_mixed(tmp_path):
     writers = [
         subprocess.Popen(

@@ -27,6 +27,7 @@ def test_paired_t_gives_the_published_result_of_students_sleep_data():
     assert comparison.n == 10
 
 
+@pytest.mark.slow
 def test_prediction_interval_holds_the_next_value_as_often_as_it_says():
     draws = np.random.default_rng(0).normal(size=(4000, 6))
     found = [stats.prediction_interval(row[:5]) for row in draws]
@@ -483,6 +484,7 @@ def simulated(generator, size, seed_noise, image_noise, gain=0.0):
     return stats.family(pairs, images="same")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "seed_noise", "image_noise"),
     [
@@ -508,6 +510,7 @@ def test_without_an_effect_at_most_five_families_of_a_hundred_find_one(
     assert 0.005 < share < 0.05 + 2.5 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "seed_noise", "image_noise"),
     [(1, 0.1, False), (1, 0.1, True), (8, 0.1, True)],

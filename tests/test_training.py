@@ -335,6 +335,7 @@ def test_a_run_that_diverges_says_so_and_is_marked():
     assert "diverged" not in sound and not runs.diverged(sound)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
     threads = torch.get_num_threads()
     torch.manual_seed(5)
@@ -468,6 +469,7 @@ def test_the_test_set_is_looked_at_for_a_headline_only(monkeypatch):
         train(config, 0, headline="mnist/plain", progress=False)
 
 
+@pytest.mark.slow
 def test_every_kind_of_run_learns_the_digits():
     for config in (
         Config(epochs=6, learning_rate=3e-3),
@@ -652,6 +654,7 @@ def test_the_bar_shows_accuracy_and_can_be_silenced(capfd, monkeypatch):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_the_rendered_report_silences_all_bars_by_one_variable():
     code = "from helpers.training import *; train(Config(epochs=1, batch_size=500), 0)"
     finished = subprocess.run(
