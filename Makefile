@@ -20,9 +20,10 @@ test: check report ## lint, build the report, run all tests
 quick: environment ## run the tests that need no browser, no real data and no long training
 	$(SIDE_BY_SIDE) -m "not slow and not browser and not real and not timing"
 
-check: environment ## lint and format of code and notebooks; is all that is generated up to date?
+check: environment ## lint and format of code and notebooks, types; is all generated up to date?
 	$(PYTHON_IN_VENV) -m ruff check
 	$(PYTHON_IN_VENV) -m ruff format --check
+	$(PYTHON_IN_VENV) -m mypy
 	$(PYTHON_IN_VENV) -m report.navigation --check
 	$(PYTHON_IN_VENV) -m report.readme --check
 

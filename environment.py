@@ -84,7 +84,7 @@ def _check(torch: Distribution) -> None:
     """Raise NotKept for a torch that is too old, or does not work."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     needed = "\n".join(settings["project"]["dependencies"])
-    oldest = re.search(r"^torch>=([\d.]+)", needed, re.MULTILINE)[1]
+    (oldest,) = re.findall(r"^torch>=([\d.]+)", needed, re.MULTILINE)
     parts = len(oldest.split("."))
     if _numbers(torch.version)[:parts] < _numbers(oldest):
         raise NotKept(f"pyproject.toml asks for {oldest} or newer")
@@ -116,7 +116,7 @@ def _companions(package: Distribution, seen: frozenset = frozenset()) -> list:
     What is pure Python is left to pip. A package without files only lists others, as
     cuda-toolkit does by its extras: it counts as they do.
     """
-    found = {}
+    found: dict[str, Distribution] = {}
     for requirement in package.requires or []:
         name, needs_extra = _name(requirement), re.search(r"\bextra *==", requirement)
         if name in seen or (needs_extra and _tops(package)):
@@ -133,7 +133,8 @@ def _companions(package: Distribution, seen: frozenset = frozenset()) -> list:
 
 def _name(requirement: str) -> str:
     """Return the name of the package in a requirement, normalised."""
-    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
+    name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _is_compiled(package: Distribution) -> bool:
@@ -148,7 +149,7 @@ def _tops(package: Distribution) -> dict[str, set[str]]:
     """
     if package.files is None:
         raise NotKept(f"{package.name} has no list of its files")
-    tops = {}
+    tops: dict[str, set[str]] = {}
     for top, *rest in (file.parts for file in package.files):
         if top not in ("..", "__pycache__") and not top.endswith(
             (".dist-info", ".egg-info", ".pth")
@@ -162,10 +163,10 @@ def _link(packages: list[Distribution], folder: Path) -> None:
 
     A folder that others have a part in, as they may in nvidia/, is linked part by part.
     """
-    places = {}
+    places: dict[Path, set[str]] = {}
     for package in packages:
         for top, parts in _tops(package).items():
-            place = Path(package.locate_file(top))
+            place = Path(str(package.locate_file(top)))
             if place.exists():
                 places.setdefault(place, set()).update(parts)
     if not any(place.name == "torch" and place.is_dir() for place in places):
@@ -190,8 +191,8 @@ def _copy_metadata(package: Distribution, folder: Path) -> None:
     without it, pip refuses to uninstall, and names the installer.
     """
     (place,) = {
-        Path(package.locate_file(file)).parent
-        for file in package.files
+        Path(str(package.locate_file(file))).parent
+        for file in package.files or []
         if file.name == "METADATA" and file.parts[0].endswith(".dist-info")
     }
     copy = folder / place.name

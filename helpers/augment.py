@@ -276,7 +276,8 @@ def erase(
     """
     height, width = images.shape[2:]
     area = height * width * _uniform(images, generator, *scale, 10)
-    aspect = _uniform(images, generator, *map(math.log, ratio), 10).exp()
+    narrowest, widest = map(math.log, ratio)
+    aspect = _uniform(images, generator, narrowest, widest, 10).exp()
     heights, widths = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
     fits = (heights < height) & (widths < width)
     first = fits.int().argmax(1, keepdim=True)
@@ -309,15 +310,16 @@ def brightness_contrast(
             f"brightness_contrast got images of {images.shape[1]} channels: use grey "
             "ones with 1 or coloured ones with 3"
         )
-    factors = [
+    of_brightness, of_contrast = (
         _per_image(_uniform(images, generator, max(0, 1 - spread), 1 + spread))
         for spread in (brightness, contrast)
-    ]
+    )
     brightness_first = _per_image(_uniform(images, generator, 0, 1) < 0.5)
     for is_brightness in (brightness_first, ~brightness_first):
         mean = _per_image(images.mean((2, 3)) @ images.new_tensor(weights))
         fixed = mean.masked_fill(is_brightness, 0)
-        images = torch.lerp(fixed, images, torch.where(is_brightness, *factors))
+        factor = torch.where(is_brightness, of_brightness, of_contrast)
+        images = torch.lerp(fixed, images, factor)
         images = images.clamp(0, 1)
     return images
 

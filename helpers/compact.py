@@ -8,6 +8,7 @@ what comes with matplotlib is used here, so that a figure is the same on any mac
 import base64
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from io import BytesIO
 from itertools import count, product
 from string import ascii_letters
@@ -46,7 +47,7 @@ def png(content: bytes) -> bytes:
     A picture with transparent parts, and one whose colours would change by more than
     `LARGEST_ERROR`, keeps its colours.
     """
-    image = Image.open(BytesIO(content))
+    image: Image.Image = Image.open(BytesIO(content))
     is_opaque = image.convert("RGBA").getextrema()[-1] == (255, 255)
     if is_opaque and image.mode not in ("L", "P"):
         image = image.convert("RGB")
@@ -100,8 +101,8 @@ def _tidy(root: Element, referenced: set[str]) -> None:
         element.tail = None
         if element.get("id") not in referenced:
             element.attrib.pop("id", None)
-        if "style" in element.attrib:
-            element.set("style", _declarations(element.get("style")))
+        if (style := element.get("style")) is not None:
+            element.set("style", _declarations(style))
         if found := EMBEDDED_PNG.match(element.get("href", "")):
             smaller = base64.b64encode(png(base64.b64decode(found[1]))).decode()
             element.set("href", f"data:image/png;base64,{smaller}")
@@ -117,7 +118,7 @@ def _declarations(style: str) -> str:
 
 def _flatten(element: Element, definitions: Element) -> None:
     """Move all definitions to one place; take out groups that say nothing."""
-    children = []
+    children: list[Element] = []
     for child in element:
         _flatten(child, definitions)
         if child.tag == "defs":
@@ -215,7 +216,8 @@ def _path(data: str, factor: float, decimals: int) -> str:
     unit = factor * 10**decimals
     segments: list[tuple[str, list[int]]] = []
     pen = start = [0, 0]
-    control = None  # the last one of a quadratic curve that ends at the pen
+    # The last control point of a quadratic curve that ends at the pen.
+    control: list[int] | None = None
     for command, numbers in SEGMENT.findall(data):
         points = [round(float(number) * unit) for number in numbers.split()]
         steps = [value - pen[i % 2] for i, value in enumerate(points)]
@@ -270,7 +272,7 @@ def _written(segments: list[tuple[str, list[int]]], decimals: int) -> str:
 # --- Names and styles -----------------------------------------------------------------
 
 
-def _names():
+def _names() -> Iterator[str]:
     """Yield a, b, ... Z, aa, ab, ..."""
     for length in count(1):
         yield from map("".join, product(ascii_letters, repeat=length))

@@ -5,7 +5,7 @@ a convolution is, as in PyTorch, a cross-correlation: the kernel is not flipped.
 """
 
 import math
-from typing import Any
+from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,32 @@ from torch import Tensor, nn
 from helpers.checks import Size, is_pair, pair, whole
 
 Pair = tuple[int, int]
+
+
+@overload
+def output_size(
+    size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> int: ...
+
+
+@overload
+def output_size(
+    size: tuple[int, int],
+    kernel_size: Size,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+) -> tuple[int, int]: ...
+
+
+@overload
+def output_size(
+    size: Size,
+    kernel_size: Size,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+) -> Size: ...
 
 
 def output_size(
@@ -32,8 +58,8 @@ def output_size(
     arguments = (size, kernel_size, stride, padding, dilation)
     names = ("size", "kernel_size", "stride", "padding", "dilation")
     pairs = map(pair, arguments, names, (1, 1, 1, 0, 1))
-    result = tuple(_positions(*axis) for axis in zip(*pairs, strict=True))
-    return result if any(map(is_pair, arguments)) else result[0]
+    height, width = (_positions(*axis) for axis in zip(*pairs, strict=True))
+    return (height, width) if any(map(is_pair, arguments)) else height
 
 
 def _positions(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
@@ -190,11 +216,11 @@ def convolution_matrix(
     """
     check_kernel(kernel)
     stride, padding, _ = pairs(stride, padding)
-    (D, C, *kernel_size), (h, w) = kernel.shape, pair(size, "size", 1)
-    output_size((h, w), tuple(kernel_size), stride, padding)
+    (D, C, k_h, k_w), (h, w) = kernel.shape, pair(size, "size", 1)
+    output_size((h, w), (k_h, k_w), stride, padding)
     # Unfold the pixels' own numbers, counted from 1: zero is left to mean padding.
     numbers = torch.arange(1.0, C * h * w + 1, dtype=torch.float64).view(1, C, h, w)
-    U = F.unfold(numbers, kernel_size, stride=stride, padding=padding)[0].long()
+    U = F.unfold(numbers, (k_h, k_w), stride=stride, padding=padding)[0].long()
     R, T = U.shape
     matrix = kernel.new_zeros(D, T, C * h * w + 1)
     weights = kernel.reshape(D, 1, R).expand(D, T, R)
@@ -211,7 +237,12 @@ class MyLinear(nn.Module):
     another width.
     """
 
-    def __init__(self, in_features: int, out_features: int, device=None):
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        device: torch.device | str | None = None,
+    ):
         super().__init__()
         in_features = whole(in_features, "in_features", 1)
         out_features = whole(out_features, "out_features", 1)
@@ -241,6 +272,8 @@ class MyConv2d(nn.Module):
     impossible sizes and for input of another shape or type.
     """
 
+    bias: Tensor | None
+
     def __init__(
         self,
         in_channels: int,
@@ -249,7 +282,7 @@ class MyConv2d(nn.Module):
         stride: Size = 1,
         padding: Size = 0,
         bias: bool = True,
-        device=None,
+        device: torch.device | str | None = None,
     ):
         super().__init__()
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
@@ -261,8 +294,8 @@ class MyConv2d(nn.Module):
         shape = (out_channels, in_channels, *self.kernel_size)
         weight, values = (torch.empty(s, device=device) for s in (shape, out_channels))
         self.weight = nn.Parameter(weight.uniform_(-bound, bound))
-        values = nn.Parameter(values.uniform_(-bound, bound)) if bias else None
-        self.register_parameter("bias", values)
+        parameter = nn.Parameter(values.uniform_(-bound, bound)) if bias else None
+        self.register_parameter("bias", parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.weight.shape[1], self.weight)

@@ -4,6 +4,7 @@ import base64
 import html
 from collections.abc import Mapping
 from io import BytesIO
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -61,7 +62,7 @@ def use_house_style() -> None:
     )
 
 
-def image(axes: Axes, pixels, title: str = "", **options) -> None:
+def image(axes: Axes, pixels: ArrayLike, title: str = "", **options: Any) -> None:
     """Draw `pixels` (height, width) or (height, width, 3) without axes or smoothing.
 
     `options` go to imshow: give vmin and vmax where several images share one scale.
@@ -128,7 +129,8 @@ def whisker(
     )
     axes.errorbar(
         *(mean[::-1] if across else mean),
-        **{"xerr" if across else "yerr": error},
+        xerr=error if across else None,
+        yerr=None if across else error,
         fmt=MARKERS[number % len(MARKERS)],
         color=SERIES[number % len(SERIES)],
         ms=4.5,

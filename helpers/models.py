@@ -9,7 +9,7 @@ and types, and of values farther outside of that range than noise leads, such as
 import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, overload
 
 import torch
 import torch.nn.functional as F
@@ -60,6 +60,12 @@ def _block(in_channels: int, out_channels: int) -> list[nn.Module]:
 
 class Network(nn.Sequential):
     """Layers in a row; a slice of them, such as `network[:-2]`, is an nn.Sequential."""
+
+    @overload
+    def __getitem__(self, index: slice) -> nn.Sequential: ...
+
+    @overload
+    def __getitem__(self, index: int) -> nn.Module: ...
 
     def __getitem__(self, index: int | slice) -> nn.Module:
         if isinstance(index, slice):
@@ -207,8 +213,8 @@ class GlobalPool(nn.Module):
         if not isinstance(pooling, str) or pooling not in NEUTRAL:
             allowed = ", ".join(f'"{name}"' for name in NEUTRAL)
             raise ValueError(f"pooling is {pooling!r}: use {allowed}")
-        usable = pooling in SHARPNESS and is_number(sharpness) and sharpness > 0
-        if sharpness is not None and not usable:
+        usable = pooling in SHARPNESS and is_number(sharpness)
+        if sharpness is not None and not (usable and sharpness > 0):
             raise ValueError(
                 f"sharpness is {sharpness!r} for the pooling {pooling!r}: use a number "
                 f"above 0 with {' or '.join(SHARPNESS)}, and none otherwise"
@@ -245,8 +251,10 @@ class GlobalPool(nn.Module):
             case "max":
                 return features.amax(dim=(2, 3))
             case "log-sum-exp":
+                assert self.sharpness is not None
                 return (self.sharpness * features).logsumexp((2, 3)) / self.sharpness
             case "gem":
+                assert self.sharpness is not None
                 # By logarithms, as high powers of small values would vanish.
                 logs = self.sharpness * features.clamp(min=SMALLEST_POWER_BASE).log()
                 mean_power = logs.logsumexp((2, 3)) - positions.log()
@@ -449,8 +457,9 @@ def folded(network: Network) -> Network:
 
     A batch norm with mean m, variance v, scale g and shift h takes each output y of the
     layer before it to g (y - m) / sqrt(v + eps) + h: multiplying that layer's weights
-    by g / sqrt(v + eps), and moving its bias, does the same. Nothing is shared with
-    `network`. Raises ValueError for a batch norm without such a layer before it.
+    by g / sqrt(v + eps), and moving its bias, does the same; a layer without bias gets
+    one. Nothing is shared with `network`. Raises ValueError for a batch norm without
+    such a layer before it, and for one without m and v, or without g and h.
     """
     layers: list[nn.Module] = []
     for layer in copy.deepcopy(network):
@@ -462,7 +471,7 @@ def folded(network: Network) -> Network:
                 f"{layer} cannot be folded: it must follow a convolution or a linear "
                 "layer directly"
             )
-        if layer.running_var is None:
+        if layer.running_mean is None or layer.running_var is None:
             raise ValueError(
                 f"{layer} cannot be folded: it keeps no mean and variance of its own"
             )
@@ -549,6 +558,9 @@ def flat(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
             yield layer
 
 
+Side = TypeVar("Side", int, Tensor)  # of one image, or of many
+
+
 class Window(NamedTuple):
     """What a layer does to height and width alike, in pixels of its input."""
 
@@ -557,7 +569,7 @@ class Window(NamedTuple):
     padding: int
     stride: int
 
-    def positions(self, side: int | Tensor) -> int | Tensor:
+    def positions(self, side: Side) -> Side:
         """The side of the output: at how many places the window fits."""
         reach = self.dilation * (self.kernel_size - 1) + 1
         return (side + 2 * self.padding - reach) // self.stride + 1

@@ -49,7 +49,7 @@ class Mutation:
         return namespace[self.target]
 
 
-def verdict(call: Callable, *arguments) -> str:
+def verdict(call: Callable, *arguments: object) -> str:
     """Return the error that `call(*arguments)` raises, in one line; "" if none."""
     try:
         call(*arguments)
@@ -107,7 +107,7 @@ def batch_adds_up(function: type[torch.autograd.Function]) -> None:
     def kernel_gradient(images: Tensor) -> Tensor:
         return torch.autograd.grad(function.apply(images, K).sum(), K)[0]
 
-    expected = sum(kernel_gradient(image[None]) for image in X)
+    expected = torch.stack([kernel_gradient(image[None]) for image in X]).sum(0)
     assert_equal(kernel_gradient(X), expected, "kernel gradient of the batch")
 
 

@@ -180,7 +180,7 @@ def _remains(side: int, steps: Sequence[Window | None]) -> bool:
 
 
 def _check_layer(layer: nn.Module, window: Window | None) -> None:
-    pads_below_zero = isinstance(layer, nn.MaxPool2d) and window.padding
+    pads_below_zero = isinstance(layer, nn.MaxPool2d) and window and window.padding
     counts_padding = isinstance(layer, nn.BatchNorm2d) and layer.training
     pads_with_image = getattr(layer, "padding_mode", "zeros") != "zeros"
     leaves_padding_out = not getattr(layer, "count_include_pad", True) and any(

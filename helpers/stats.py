@@ -563,7 +563,9 @@ def _mean_interval(
     return np.minimum(low, means[..., rank - 1]), np.maximum(high, means[..., -rank])
 
 
-def _standard_error(by_seed: np.ndarray, noise: _ImageNoise):
+def _standard_error(
+    by_seed: np.ndarray, noise: _ImageNoise
+) -> tuple[np.ndarray, np.ndarray]:
     """That of the mean of (..., seeds), and its degrees of freedom."""
     n = by_seed.shape[-1]
     seeds = by_seed.var(-1, ddof=1) / n
@@ -630,7 +632,7 @@ def _sign_p(by_seed: np.ndarray) -> float:
     return min(1.0, 2 * float(_sign_tail(fewer, len(by_seed))))
 
 
-def _sign_tail(count, n: int):
+def _sign_tail(count: ArrayLike, n: int) -> np.ndarray:
     return stats.binom.cdf(count, n, 0.5)
 
 
@@ -639,7 +641,7 @@ def _whole(number: float) -> int:
     return math.floor(number * (1 + 1e-12))
 
 
-def _t_test(values: np.ndarray):
+def _t_test(values: np.ndarray) -> Any:
     """Of values that are all the same scipy warns, though its interval is right."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -9,7 +9,7 @@ import html
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from IPython.display import display
 
@@ -22,7 +22,7 @@ from helpers.stats import (
 )
 
 
-def say(template: str, **values) -> None:
+def say(template: str, **values: object) -> None:
     """Display `template` (Markdown) with `values` set in, as a paragraph of the text.
 
     Formats are those of str.format: say("{share:.1%} of {n} images", share=s, n=n).
@@ -33,7 +33,7 @@ def say(template: str, **values) -> None:
     display(bundle, metadata={"report": {"kind": "prose"}}, raw=True)
 
 
-def source(function) -> None:
+def source(function: Callable[..., object]) -> None:
     """Display the source text of a function or class, as code."""
     code = textwrap.dedent(inspect.getsource(function)).strip()
     bundle = {"text/plain": code, "text/markdown": f"```python\n{code}\n```"}
@@ -70,7 +70,7 @@ def table(
         "text/markdown": _pipe_table(header, cells, right),
         "text/html": _html_table(key, caption, header, cells, right),
     }
-    report = {"kind": "table", "key": key, "caption": caption}
+    report: dict[str, object] = {"kind": "table", "key": key, "caption": caption}
     if not on_paper:
         report["print"] = False
     display(bundle, metadata={"report": report}, raw=True)
@@ -100,7 +100,7 @@ def p_value(p: float, name: str = "") -> str:
 
 def verdict(finding: Finding, unit: str = "points", digits: int = 2) -> str:
     """One of the four verdicts; "equal" with its margin, "not decided" with a hint."""
-    if finding.verdict is Verdict.EQUAL:
+    if finding.verdict is Verdict.EQUAL and finding.margin is not None:
         return f"equal within {_amount(finding.margin, unit, digits)}"
     if finding.worth_a_look:
         return f"{finding.verdict}, worth a look"
@@ -291,16 +291,24 @@ def _is_number(cell: str) -> bool:
     return not set(cell.replace(" to ", " ")) - set("0123456789 .,+-−±–%()e∞<")
 
 
-def _pipe_table(header, cells, right) -> str:
-    def line(row):
+def _pipe_table(
+    header: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]
+) -> str:
+    def line(row: Sequence[str]) -> str:
         return "| " + " | ".join(c.replace("|", "\\|") for c in row) + " |"
 
     rule = "|" + "|".join("---:" if r else ":---" for r in right) + "|"
     return "\n".join([line(header), rule, *map(line, cells)])
 
 
-def _html_table(key, caption, header, cells, right) -> str:
-    def line(row, tag, extra=""):
+def _html_table(
+    key: str,
+    caption: str,
+    header: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    right: Sequence[bool],
+) -> str:
+    def line(row: Sequence[str], tag: str, extra: str = "") -> str:
         return "".join(
             f'<{tag}{extra} style="text-align:{"right" if r else "left"}">'
             f"{_inline(c)}</{tag}>"

@@ -57,13 +57,13 @@ def one_more(values: ArrayLike, level: float = 0.95, other_images: int = 0) -> I
     if not other_images:
         return range_
     mean, n = range_.mean, range_.n
-    variance = np.var(values, ddof=1) * (1 + 1 / n)
+    variance = np.var(np.asarray(values, float), ddof=1) * (1 + 1 / n)
     variance += 2 * mean * (1 - mean) / other_images
     reach = student.isf((1 - level) / 2, n - 1) * variance**0.5
     return Interval(mean, mean - reach, mean + reach, n)
 
 
-def trained(config: Config, **others) -> list[runs.Record]:
+def trained(config: Config, **others: Any) -> list[runs.Record]:
     """The recorded runs of a configuration, named or not, by seed; of each the newest.
 
     others: settings that take the place of those of `config`.
@@ -121,11 +121,17 @@ class Judge:
 
     def computed(self, claim: str, measured: str, verdict: bool | str) -> None:
         """A claim that a computation decides, or of which `verdict` is said."""
-        verdict = {True: HOLDS, False: FAILS}.get(verdict, verdict)
+        if not isinstance(verdict, str):
+            verdict = HOLDS if verdict else FAILS
         self._decided[claim] = measured, verdict
 
     def direction(
-        self, claim: str, a: ArrayLike, b: ArrayLike, verdict: str = "", **kind
+        self,
+        claim: str,
+        a: ArrayLike,
+        b: ArrayLike,
+        verdict: str = "",
+        **kind: Any,
     ) -> None:
         """A claim that "a is more than b", or with a margin, that they are alike.
 
@@ -155,7 +161,8 @@ class Judge:
     def table(self, key: str, caption: str) -> dict[str, str]:
         """Display all claims of the topic; return the verdict on each.
 
-        Raises ValueError for a claim that was not judged, or is not of this topic.
+        Raises ValueError for a claim that was not judged, or is not of this topic, and
+        for an amount of which the entry does not say what the source reported.
         """
         own = {
             claim.id: claim for claim in claims.claims() if claim.topic == self.topic
@@ -218,6 +225,8 @@ class Judge:
             expected = one_more(values, level, other_images)
             mean, low, high = map(spoken, expected[:3])
             measured = f"{mean}, one more run {low} to {high}, {_seeds(expected.n)}"
+            if claim.reported is None:
+                raise ValueError(f"{claim.id} does not say what the source reported")
             verdict = of_amount(expected, claim.reported, own_settings)
             return before + measured, verdict
         finding = findings[claim.id]

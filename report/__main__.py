@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def build(arguments: argparse.Namespace) -> None:
     if arguments.in_place and arguments.notebooks == project.notebooks():
         written = project.PUBLISHED
     written.parent.mkdir(exist_ok=True)
-    writers = {}
+    writers: dict[Path, Callable[[Document], bytes]] = {}
     if not arguments.pdf_only:
         writers[written.with_suffix(".html")] = lambda d: html.write(d).encode()
     if not arguments.html_only:
@@ -64,10 +64,9 @@ def build(arguments: argparse.Namespace) -> None:
         ]
     )
     with ThreadPoolExecutor() as pool:  # both wait for other programs most of the time
-        for file in outdated:
-            writers[file] = pool.submit(writers[file], document)
+        printed = {file: pool.submit(writers[file], document) for file in outdated}
     for file in outdated:
-        content = writers[file].result()
+        content = printed[file].result()
         file.write_bytes(content)
         print(f"{file.relative_to(project.ROOT)}: {len(content) / 1e6:.1f} MB")
         _Stamp(file, digest).keep()
@@ -110,13 +109,17 @@ class _Stamp:
         return f"{self.digest} {hashlib.sha256(self.file.read_bytes()).hexdigest()}"
 
 
-def _without_execution(arguments) -> Iterator[tuple[Path, NotebookNode]]:
+def _without_execution(
+    arguments: argparse.Namespace,
+) -> Iterator[tuple[Path, NotebookNode]]:
     print("Nothing is executed: the outputs are those that the notebooks hold.")
     for notebook in arguments.notebooks:
         yield notebook, nbformat.read(notebook, as_version=4)
 
 
-def _with_execution(arguments) -> Iterator[tuple[Path, NotebookNode]]:
+def _with_execution(
+    arguments: argparse.Namespace,
+) -> Iterator[tuple[Path, NotebookNode]]:
     jobs = min(arguments.jobs, len(arguments.notebooks))
     variables = {}
     if jobs > 1:  # chapters side by side that each take all cores only wait for another

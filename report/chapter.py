@@ -3,6 +3,7 @@
 import base64
 import html
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class ChapterExporter(TemplateExporter):
     def _template_paths_default(self) -> list[str]:
         return [str(TEMPLATES)]
 
-    def default_filters(self):
+    def default_filters(self) -> Iterator[tuple[str, Callable]]:
         yield from super().default_filters()
         for jinja_filter in (
             quoted,

@@ -67,7 +67,7 @@ class Environment:
     def __init__(self, records: list[dict]) -> None:
         profiles = {record["profile"] for record in records}
         self.profile = "quick" if "quick" in profiles else "full"
-        versions = {}
+        versions: dict[str, dict[str, None]] = {}
         for record in records:
             for name, version in record["versions"].items():
                 versions.setdefault(name, {})[version] = None

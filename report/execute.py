@@ -209,9 +209,9 @@ def _code(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def _run(content: NotebookNode, notebook: Path, variables: dict[str, str]) -> None:
-    current = None
+    current: int | None = None
 
-    def begin(cell_index: int, **_) -> None:
+    def begin(cell_index: int, **_: object) -> None:
         nonlocal current
         current = cell_index
 
@@ -233,8 +233,8 @@ def _run(content: NotebookNode, notebook: Path, variables: dict[str, str]) -> No
         try:
             client.execute(env=os.environ | {"TQDM_DISABLE": "1"} | variables)
         except (CellExecutionError, DeadKernelError) as error:
-            failed = f"{notebook.name}, cell {current + 1} failed:"
-            raise ReportError(failed, str(error)) from None
+            place = "" if current is None else f", cell {current + 1}"
+            raise ReportError(f"{notebook.name}{place} failed:", str(error)) from None
     for cell in _code(content):
         # Progress bars that are widgets do not heed TQDM_DISABLE.
         cell.outputs = [

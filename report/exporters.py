@@ -1,6 +1,8 @@
 """The two exporters, for `jupyter nbconvert --to report.HTMLReport notebook.ipynb`."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 
@@ -12,7 +14,14 @@ from report.document import Document
 class _ReportExporter(ChapterExporter):
     """One notebook to a document of one chapter."""
 
-    def from_notebook_node(self, nb: NotebookNode, resources=None, **_options):
+    write: Callable[[Document], Any]
+
+    def from_notebook_node(
+        self,
+        nb: NotebookNode,
+        resources: dict[str, Any] | None = None,
+        **_options: Any,
+    ) -> tuple[Any, dict[str, Any]]:
         """Return what `write` makes of the notebook, and nbconvert's resources."""
         resources = self._init_resources(resources)
         metadata = resources["metadata"]

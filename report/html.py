@@ -4,6 +4,7 @@ import base64
 import html
 import re
 from pathlib import PurePath
+from typing import Any
 from urllib.parse import quote
 
 from pandocfilters import (
@@ -20,6 +21,7 @@ from pandocfilters import (
 from report import font, mathematics, pandoc, script
 from report.chapter import TEMPLATES
 from report.document import Document
+from report.pandoc import Element
 
 MIME_TYPES = {".png": "image/png", ".woff": "font/woff"}
 # What stands for itself in the address of an SVG: not <, > and quotation marks, which
@@ -43,7 +45,7 @@ WITHOUT_SCRIPTS = (
 def write(document: Document) -> str:
     """Return the page: formulas as MathML, pictures, typeface and script inside."""
 
-    def action(kind, content):
+    def action(kind: str, content: Any) -> Element | list | None:
         if kind == "Math":
             return Math(content[0], mathematics.for_mathml(content[1]))
         if kind == "Table":
@@ -167,7 +169,7 @@ def _details(summary: str, blocks: list) -> list:
     ]
 
 
-def _div(attributes: list, blocks: list):
+def _div(attributes: list, blocks: list) -> Element | list | None:
     identifier, classes, pairs = attributes
     if "movable" in classes:
         return Div(["", ["movable"], pairs], [RawBlock("html", WITHOUT_SCRIPTS)])

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 from urllib.parse import unquote
 
 from pandocfilters import (
@@ -38,6 +39,7 @@ from pandocfilters import (
 
 from report import mathematics, pandoc
 from report.chapter import Chapter
+from report.pandoc import Element
 
 DISPLAY = {"t": "DisplayMath"}
 TAG = re.compile(r"\\tag\{([^}]*)\}")
@@ -103,7 +105,7 @@ class Numbering:
     def _target(self, fragment: str, target: Target) -> None:
         self.targets.setdefault((self.place.notebook, fragment), target)
 
-    def _number(self, kind, content):
+    def _number(self, kind: str, content: Any) -> Element | list | None:
         if kind == "Header":
             return self._heading(*content)
         if kind == "Div":
@@ -113,14 +115,14 @@ class Numbering:
         if kind == "CodeBlock":
             return _code(*content)
         if kind == "Math":
-            return self._formula(content[1])
+            self._formula(content[1])
         if kind in ("RawInline", "RawBlock"):
             return self._raw(content[1])
         if kind == "Image":
-            return self._error("a picture in the text: show it with helpers.figures")
+            self._error("a picture in the text: show it with helpers.figures")
         return None
 
-    def _heading(self, level, attributes, inlines):
+    def _heading(self, level: int, _attributes: list, inlines: list) -> Element:
         text = stringify(inlines)
         if level == 1:
             if self.title_seen:
@@ -148,7 +150,7 @@ class Numbering:
         self.identifiers.add(candidate)
         return candidate
 
-    def _div(self, attributes, blocks):
+    def _div(self, attributes: list, blocks: list) -> Element | list | None:
         _, classes, pairs = attributes
         values = dict(pairs)
         if "figure" in classes:
@@ -181,7 +183,7 @@ class Numbering:
         inlines = blocks[0]["c"] if blocks else []
         return [None, [Plain([Strong([Str(label)]), Space(), *inlines])]]
 
-    def _figure(self, values, blocks):
+    def _figure(self, values: dict[str, str], blocks: list) -> Element:
         key = values["key"]
         if not values["alt"]:
             self._error(f"the figure {key!r} has no alternative text")
@@ -201,7 +203,9 @@ class Numbering:
             ],
         }
 
-    def _table(self, values, blocks, page_only):
+    def _table(
+        self, values: dict[str, str], blocks: list, page_only: bool
+    ) -> Element | list:
         key = values["key"]
         if not blocks or blocks[0]["t"] != "Table":
             self._error(f"the table {key!r} is not written as a pipe table")
@@ -216,15 +220,15 @@ class Numbering:
         told = [["label", label], ["rows", str(rows)]]
         return Div(["", ["page-only"], told], [table])
 
-    def _paragraph(self, inlines):
+    def _paragraph(self, inlines: list) -> list | None:
         """Set displayed formulas apart from the text around them."""
-        parts = []
-        for displayed, group in groupby(inlines, _is_displayed):
-            group = list(group)
+        parts: list[Element] = []
+        for displayed, run in groupby(inlines, _is_displayed):
+            group = list(run)
             parts += map(self._equation, group) if displayed else _paragraph(group)
         return parts if any(map(_is_displayed, inlines)) else None
 
-    def _equation(self, inline):
+    def _equation(self, inline: Element) -> Element:
         formula = inline["c"][1]
         math = [Plain([Math(DISPLAY, _untagged(formula))])]
         tag = TAG.search(formula)
@@ -243,7 +247,7 @@ class Numbering:
         if hint := mathematics.refusal(formula):
             self._error(hint)
 
-    def _raw(self, text: str):
+    def _raw(self, text: str) -> list:
         if not ANCHOR.fullmatch(text):
             self._error(f"raw HTML has no place on paper: {text.strip()}")
         return []

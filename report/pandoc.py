@@ -11,10 +11,13 @@ from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from report.errors import ReportError
 
 API_VERSION = [1, 23, 1]
+
+Element = dict[str, Any]  # type and contents
 
 # CommonMark, as Jupyter renders it, with what the notebooks and their template use.
 MARKDOWN = (
@@ -35,7 +38,8 @@ def program() -> str:
     Raises ReportError when the package is missing, or brings no program.
     """
     package = find_spec("pypandoc")
-    folder = Path(package.origin).parent / "files" if package else None
+    found_at = package.origin if package else None
+    folder = Path(found_at).parent / "files" if found_at else None
     if folder and (found := shutil.which("pandoc", path=folder)):
         return found
     raise ReportError(
@@ -64,7 +68,7 @@ def write(blocks: list, to: str, *options: str, metadata: dict | None = None) ->
     return _run(json.dumps(document), "--from", "json", "--to", to, *options)
 
 
-def _meta(value) -> dict:
+def _meta(value: Any) -> Any:
     if isinstance(value, dict) and "t" not in value:
         return {"t": "MetaMap", "c": {name: _meta(v) for name, v in value.items()}}
     if isinstance(value, list):
@@ -74,7 +78,7 @@ def _meta(value) -> dict:
     return {"t": "MetaString", "c": value} if isinstance(value, str) else value
 
 
-def transformed(tree, action: Callable):
+def transformed(tree: Any, action: Callable[[str, Any], Any]) -> Any:
     """Return the elements of `tree` with `action` applied to each, inner ones first.
 
     `action(type, contents)` returns None to keep the element, another to replace it, or

@@ -5,6 +5,7 @@ import textwrap
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pikepdf
@@ -16,6 +17,7 @@ from report.chapter import TEMPLATES
 from report.document import Document
 from report.errors import ReportError
 from report.numbering import DISPLAY
+from report.pandoc import Element
 
 OUTPUT_COLUMNS = 92  # of the small fixed-width type that fit between the margins
 
@@ -33,7 +35,7 @@ def write(document: Document) -> bytes:
         try:
             printed = typst.compile(
                 main,
-                root=folder,
+                root=Path(folder),
                 format="pdf",
                 pdf_standards="ua-1",
                 ignore_system_fonts=True,
@@ -87,7 +89,7 @@ def source(document: Document) -> str:
 
     blocks, left_out = _for_paper(document.blocks)
 
-    def action(kind, content):
+    def action(kind: str, content: Any) -> Element | list | None:
         if kind == "Math":
             return _formula(content, document.formulas)
         if kind == "Link" and content[2][0] in left_out:
@@ -113,9 +115,9 @@ def source(document: Document) -> str:
 
 def _for_paper(blocks: list) -> tuple[list, set[str]]:
     """Return the blocks without what is for the page only, and the links to that."""
-    left_out = set()
+    left_out: set[str] = set()
 
-    def action(kind, content):
+    def action(kind: str, content: Any) -> Element | list | None:
         if kind != "Div" or "page-only" not in content[0][1]:
             return None
         tables = (block for block in content[1] if block["t"] == "Table")

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pandocfilters import Link, Str, stringify
@@ -9,6 +10,7 @@ from pandocfilters import Link, Str, stringify
 from report import pandoc, project
 from report.chapter import Chapter
 from report.numbering import Place, Target, fragment_of
+from report.pandoc import Element
 
 
 class References:
@@ -27,7 +29,7 @@ class References:
     def resolved(self, blocks: list, place: Place, chapter: Chapter) -> list:
         """Return the blocks of one cell with all links resolved."""
 
-        def action(kind, content):
+        def action(kind: str, content: Any) -> Element | None:
             if kind != "Link":
                 return None
             _attributes, inlines, (address, _title) = content
@@ -39,7 +41,9 @@ class References:
 
         return pandoc.transformed(blocks, action)
 
-    def _resolve(self, address: str, inlines: list, chapter: Chapter):
+    def _resolve(
+        self, address: str, inlines: list, chapter: Chapter
+    ) -> tuple[str, list]:
         """Return address and text of a link; raise LookupError if it leads nowhere."""
         parts = urlsplit(address)
         if parts.scheme in ("https", "http", "mailto"):
@@ -54,7 +58,9 @@ class References:
             return address, inlines
         return project.address_of(file), inlines
 
-    def _internal(self, address: str, notebook: str, fragment: str, inlines: list):
+    def _internal(
+        self, address: str, notebook: str, fragment: str, inlines: list
+    ) -> tuple[str, list]:
         target = self.targets.get((notebook, fragment)) or self.targets.get(
             (notebook, fragment_of(fragment))
         )

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+from nbclient.exceptions import DeadKernelError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import claims, data
@@ -204,6 +205,21 @@ def test_no_progress_bar_lands_in_the_notebook(executor, tmp_path, kind):
     (output,) = content.cells[0].outputs
     assert (output.name, output.text) == ("stdout", "done\n")
     assert "widgets" not in content.metadata
+
+
+@pytest.mark.parametrize("begun, place", [(False, ""), (True, ", cell 1")])
+def test_a_kernel_that_dies_is_named_with_its_cell(
+    executor, tmp_path, monkeypatch, begun, place
+):
+    def dies(client, **_):
+        if begun:
+            client.on_cell_start(cell=None, cell_index=0)
+        raise DeadKernelError("the kernel died")
+
+    monkeypatch.setattr(execute.NotebookClient, "execute", dies)
+    with pytest.raises(ReportError) as failed:
+        executor.execute(write(tmp_path / "01_dead.ipynb", "1"))
+    assert str(failed.value) == f"01_dead.ipynb{place} failed:\nthe kernel died"
 
 
 # --- make reproduce -------------------------------------------------------------------

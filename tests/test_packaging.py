@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 EXTRAS = SETTINGS["project"]["optional-dependencies"]
 # Installed for what they do, not to be imported by our code.
-PROGRAMS = {"jupyter", "ipykernel", "ruff", "pytest-xdist", "setuptools"}
+PROGRAMS = {"jupyter", "ipykernel", "ruff", "mypy", "pytest-xdist", "setuptools"}
 
 
 def requirements(lines):

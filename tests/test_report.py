@@ -40,7 +40,7 @@ from pandocfilters import stringify
 from PIL import Image
 
 from helpers import figures
-from report import execute, folding, mathematics, navigation, pandoc, pdf, project
+from report import execute, folding, font, mathematics, navigation, pandoc, pdf, project
 from report import html as html_page
 from report.chapter import ChapterExporter, code_block, quoted
 from report.document import QUICK_BANNER, Document
@@ -865,6 +865,12 @@ def test_a_missing_pandoc_is_an_error_that_names_the_package(
     monkeypatch.setattr(pandoc, "find_spec", lambda name: found)
     with pytest.raises(ReportError, match="package pypandoc_binary"):
         pandoc.program()
+
+
+def test_a_missing_typeface_is_an_error_that_names_the_package(monkeypatch):
+    monkeypatch.setattr(font, "find_spec", lambda name: None)
+    with pytest.raises(ReportError, match="package ziamath"):
+        font.subset("x")
 
 
 # --- The ways to start it -------------------------------------------------------------

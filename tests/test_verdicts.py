@@ -115,6 +115,14 @@ def test_a_claim_that_was_not_judged_or_is_not_listed_is_refused(monkeypatch, sh
     assert not shown
 
 
+def test_an_amount_that_the_source_does_not_report_is_refused(monkeypatch, shown):
+    judge_ = judge(monkeypatch, {"id": "much"})
+    judge_.amount("much", TEN)
+    with pytest.raises(ValueError, match="much does not say"):
+        judge_.table("key", "Caption.")
+    assert not shown
+
+
 def test_runs_are_paired_by_their_seeds():
     a, b = ([{"seed": seed} for seed in seeds] for seeds in ((0, 1, 2), (1, 2, 3)))
     seeds = verdicts.paired(lambda part: [one["seed"] for one in part], a, b)

@@ -6,7 +6,7 @@
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 from PIL import Image
@@ -22,6 +22,7 @@ from helpers.training.batches import load_data, network_input
 from helpers.ways import one_thread
 
 NAME = "pipelines"
+Amounts = Generator[int, None, None]  # numbers of images, one after each work
 ROUNDS = 7
 
 # The 2024 report's transforms, for batches and for Pillow images.
@@ -43,18 +44,18 @@ ONE_BY_ONE = transforms.Compose(
 class Drawings(Dataset):
     """Pillow images and labels, changed one by one as they are asked for."""
 
-    def __init__(self, split, transform):
+    def __init__(self, split: Split, transform: Callable) -> None:
         self.images = [Image.fromarray(image[0].numpy()) for image in split.images]
         self.labels, self.transform = split.labels, transform
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.transform(self.images[index]), self.labels[index]
 
 
-def one_by_one(split: Split, transform: Callable, workers: int) -> Iterator[int]:
+def one_by_one(split: Split, transform: Callable, workers: int) -> Amounts:
     """Endlessly: ask a data loader for all images in batches of 64; yield how many."""
     loader = DataLoader(
         Drawings(split, transform),
@@ -66,7 +67,7 @@ def one_by_one(split: Split, transform: Callable, workers: int) -> Iterator[int]
         yield sum(len(labels) for _, labels in loader)
 
 
-def all_at_once(images: Tensor, steps: Steps, batches: int) -> Iterator[int]:
+def all_at_once(images: Tensor, steps: Steps, batches: int) -> Amounts:
     """Endlessly: convert and change one batch so many times; yield how many images."""
     draws = torch.Generator().manual_seed(10)
     while True:
@@ -90,7 +91,7 @@ def measure(split: Split, rounds: int = ROUNDS) -> dict[str, list[float]]:
         "batches of 64": all_at_once(split.images[:64], STEPS, batches=64),
         "batches of 1,024": all_at_once(split.images[:1024], STEPS, batches=4),
     }
-    rates = {name: [] for name in pipelines}
+    rates: dict[str, list[float]] = {name: [] for name in pipelines}
     with torch.random.fork_rng(devices=[]), one_thread():
         for turn in tqdm(range(rounds + 1), "measuring", unit="round", leave=False):
             for name, pipeline in pipelines.items():

@@ -9,7 +9,7 @@ most that the arithmetic of training in float32 could reach.
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,7 +37,7 @@ NETWORKS_TOGETHER = 3
 EPOCH = 1280  # images, so that an epoch takes a fraction of a second
 PRODUCT_SIZE = 1024
 
-Steps = Iterator[int]  # does a step of endless work, says how much it was
+Steps = Generator[int, None, None]  # does a step of endless work, says how much it was
 
 
 # --- What takes turns -----------------------------------------------------------------
@@ -92,7 +92,7 @@ def this_package(config: Config, seed: int = 0) -> Steps:
 def together(config: Config, networks: int = NETWORKS_TOGETHER) -> Steps:
     """Several seeds as one network; yields the numbers of images of all seeds."""
     models = [build(config) for _ in range(networks)]
-    model = Together(models).to(device(), memory_format=torch.channels_last)
+    model = Together(models).to(device()).to(memory_format=torch.channels_last)
     optimizer = optim.Adam(model.parameters(), lr=config.learning_rate)
     blocks = Training(config, seed=0).blocks
     while True:
@@ -150,7 +150,7 @@ class Throughput:
     batch_size: int
     threads: int
     images_per_second: tuple[float, ...]
-    multiples_of_usual: tuple[float, float]
+    multiples_of_usual: tuple[float, ...]
     flops_per_second: float
     share_of_peak: float
 
@@ -171,7 +171,7 @@ def measure(
     grouped = f"{NETWORKS_TOGETHER} seeds as one network"
     threads = dict.fromkeys(usual, torch.get_num_threads())
     threads |= {alone: 1, side_by_side: processes, short: processes, grouped: 1}
-    turns = {
+    turns: dict[str | int, Callable[[float], float]] = {
         usual[0]: partial(rate, partial(usual_loop, config, 0), threads[usual[0]]),
         usual[1]: partial(rate, partial(usual_loop, config, 2), threads[usual[1]]),
         alone: partial(rate, partial(this_package, config), 1),
@@ -183,7 +183,7 @@ def measure(
     }
     turns |= {n: partial(rate, matrix_products, n) for n in set(threads.values())}
 
-    reached = {name: [] for name in turns}
+    reached: dict[str | int, list[float]] = {name: [] for name in turns}
     with tqdm(
         total=rounds * len(turns), desc="measuring", leave=False, disable=quiet
     ) as bar:

@@ -72,14 +72,12 @@ class Linears(nn.Module):
 def _side_by_side(layer: nn.Module, networks: int) -> nn.Module:
     match layer:
         case nn.Conv2d():
+            names = ("kernel_size", "stride", "padding", "dilation")
             return nn.Conv2d(
                 networks * layer.in_channels,
                 networks * layer.out_channels,
-                layer.kernel_size,
-                layer.stride,
-                layer.padding,
-                layer.dilation,
-                networks * layer.groups,
+                groups=networks * layer.groups,
+                **{name: getattr(layer, name) for name in names},
             )
         case nn.Linear():
             return Linears(networks, layer.in_features, layer.out_features)

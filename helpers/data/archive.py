@@ -5,7 +5,7 @@ import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, cast
 
 from tqdm.auto import tqdm
 
@@ -28,7 +28,8 @@ def archive_members(
         gzip.open(packed) as unpacked,
     ):
         tape = _Tape(unpacked)
-        with tarfile.open(fileobj=tape, mode="r|") as archive:
+        # Of a stream, tarfile asks for nothing but read().
+        with tarfile.open(fileobj=cast(IO[bytes], tape), mode="r|") as archive:
             for member in archive:
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts:
@@ -43,7 +44,9 @@ def archive_members(
                         f"member {member.name!r} has {member.size} bytes; allowed are "
                         f"{most_bytes}"
                     )
-                yield match, archive.extractfile(member).read()
+                content = archive.extractfile(member)
+                assert content is not None  # as it is for a file
+                yield match, content.read()
             tape.finish(archive.offset)
 
 
@@ -54,7 +57,7 @@ class _Tape:
     whatever size a header announces.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: gzip.GzipFile) -> None:
         self.stream = stream
         self.length = 0
         self.content_end = 0  # behind the last byte that is not zero

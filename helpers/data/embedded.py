@@ -61,7 +61,8 @@ def on_canvases(
 
     sides: of the canvas, in units of 16 px. tops, lefts: of the corner, in px.
     """
-    splits, first = {}, 0
+    splits: Splits = {}
+    first = 0
     for part, by_resolution in mnist.items():
         digits = on_canvas_values(by_resolution[MNIST_SIDE].images[:, 0].numpy())
         labels = by_resolution[MNIST_SIDE].labels
@@ -100,22 +101,22 @@ def recipe_of(mnist: Splits, varres: Splits) -> np.ndarray:
 
 
 def _recipe_of_part(digits: Split, canvases: dict[int, Split]) -> np.ndarray:
-    places = {}
+    places: dict[tuple, tuple[int, int, int]] = {}
     for index, image in enumerate(on_canvas_values(digits.images[:, 0].numpy())):
-        key, *corner = _ink(image, int(digits.labels[index]))
-        if places.setdefault(key, (index, *corner))[0] != index:
+        key, top, left = _ink(image, int(digits.labels[index]))
+        if places.setdefault(key, (index, top, left))[0] != index:
             raise ValueError(f"images {places[key][0]} and {index} of MNIST are alike")
     recipe = np.zeros((3, len(digits.labels)), np.uint8)
     for side, split in canvases.items():
         for image, label in zip(split.images[:, 0].numpy(), split.labels, strict=True):
             key, top, left = _ink(image, int(label))
-            index, top_within, left_within = places.pop(key, (None, 0, 0))
-            if index is None:
+            place = places.pop(key, None)
+            if place is None:
                 raise ValueError(
                     f"an image of {side} px is none of MNIST, or one twice"
                 )
-            corner = (top - top_within, left - left_within)
-            recipe[:, index] = (side // SIDE_UNIT, *corner)
+            index, top_within, left_within = place
+            recipe[:, index] = side // SIDE_UNIT, top - top_within, left - left_within
     if places:
         raise ValueError(f"{len(places)} images of MNIST are on no canvas")
     return recipe

@@ -8,6 +8,7 @@ import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,16 +43,16 @@ def mnist_from(*contents: bytes) -> Splits:
             MNIST_FILES, contents, (3, 1, 3, 1), strict=True
         )
     ]
-    splits = {}
-    for part, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
+    splits: Splits = {}
+    for part, (images, labels) in {"train": arrays[:2], "test": arrays[2:]}.items():
         if images.shape[1:] != (28, 28):
             raise DataError(f"{part} images are {images.shape[1:]} px, not (28, 28)")
         if len(images) != len(labels):
             raise DataError(f"{part} has {len(images)} images, {len(labels)} labels")
         if labels.max() > 9:
             raise DataError(f"{part} has the label {labels.max()}; allowed are 0 to 9")
-        images, labels = torch.from_numpy(images), torch.from_numpy(labels)
-        splits[part] = {28: Split(images.unsqueeze(1), labels.long())}
+        pixels, numbers = torch.from_numpy(images), torch.from_numpy(labels)
+        splits[part] = {28: Split(pixels.unsqueeze(1), numbers.long())}
     return splits
 
 
@@ -108,7 +109,7 @@ def read_batches(path: Path) -> Splits:
     else:
         members = archive_members(path, _BATCH_NAME, _MOST_BATCH_BYTES)
         contents = {match[1]: content for match, content in members}
-    splits = {}
+    splits: Splits = {}
     for part, listed in (("train", CIFAR10.train_list), ("test", CIFAR10.test_list)):
         batches = [
             _unpickled(contents.get(name, b""), name, md5) for name, md5 in listed
@@ -128,7 +129,7 @@ def _unpickled(content: bytes, name: str, md5: str) -> dict:
 
 
 # All that a pickled array needs; nothing else that a pickle may name gets called.
-_ARRAY_PARTS = {
+_ARRAY_PARTS: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,

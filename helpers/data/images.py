@@ -99,7 +99,7 @@ def _decode(
         if path.is_dir()
         else archive_members(path, _IMAGE_NAME, _MOST_BYTES)
     )
-    samples = {
+    samples: dict[str, dict[int, tuple[list[np.ndarray], list[int]]]] = {
         part: {resolution: ([], []) for resolution in resolutions}
         for part in ("train", "test")
     }
@@ -115,7 +115,7 @@ def _decode(
         images.append(pixels)
         labels.append(classes.index(class_name))
 
-    splits = {}
+    splits: Splits = {}
     for part, by_resolution in samples.items():
         present = {label for _, labels in by_resolution.values() for label in labels}
         absent = [c for i, c in enumerate(classes) if i not in present]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from helpers.data import settings
 from helpers.data.catalogue import RECIPES, Place, Recipe, Variant
-from helpers.data.download import download
+from helpers.data.download import Download, download
 from helpers.data.formats import MNIST_FILES
 from helpers.data.samples import DataError, DataMissing, DataSet, Splits, fingerprint
 from helpers.project import variable
@@ -93,8 +93,8 @@ def locate(name: str) -> Location:
     """
     recipe = _recipe(name)
     if quick_profile():
-        place = "REPORT_PROFILE=quick asks for it"
-        return Location(recipe.quick, place, True, recipe.read_quick)
+        asked = "REPORT_PROFILE=quick asks for it"
+        return Location(recipe.quick, asked, True, recipe.read_quick)
     found = partial(Location, recipe.full, quick=False)
     for spoken, folder in _folders().items():
         for name_of_place, place in recipe.places.items():
@@ -106,7 +106,8 @@ def locate(name: str) -> Location:
                 return found(where, read=read)
     if recipe.embedded:
         return found("comes with the code", read=recipe.embedded)
-    _fetch(recipe)
+    assert recipe.download is not None  # where nothing comes with the code
+    _fetch(recipe, recipe.download)
     file = recipe.download.name
     read = partial(recipe.places[file].read, settings.DATA_FOLDER / file)
     return found("just downloaded", read=read)
@@ -127,13 +128,13 @@ def _holds(path: Path, place: Place) -> bool:
     return os.path.lexists(path)
 
 
-def _fetch(recipe: Recipe) -> None:
+def _fetch(recipe: Recipe, published: Download) -> None:
     try:
-        download(recipe.download)
+        download(published)
     except OSError as error:
         # With strerror it comes from the disk, and its message would hold a local path.
         disk = error.strerror and f"data/ cannot be written: {error.strerror}"
-        address = recipe.download.folder + recipe.download.name
+        address = published.folder + published.name
         raise DataMissing(
             recipe.full.source,
             disk or f"no answer from {address}, or not the published file",

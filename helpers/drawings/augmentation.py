@@ -1,6 +1,6 @@
 """Figures of chapter 4: digits that are changed at random."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from helpers import figures
 from helpers.stats import Interval, accuracy_interval
 
-GREY = {"vmin": 0, "vmax": 1}  # one scale for all images, whose values are 0 to 1
+# One scale for all images, whose values are 0 to 1.
+GREY: dict[str, Any] = {"vmin": 0, "vmax": 1}
 
 
 def strengths(original: ArrayLike, paths: Mapping[str, Mapping[float, Any]]) -> Figure:
@@ -61,7 +62,7 @@ def by_policy(
     quantity: str,
     *,
     intervals: Mapping[str, Interval] | None = None,
-    draws: Mapping[str, ArrayLike] | None = None,
+    draws: Mapping[str, Sequence[float]] | None = None,
     chosen: str = "",
     line: float | None = None,
 ) -> Figure:

@@ -4,6 +4,7 @@ One colour for each role: input blue, kernel orange, output green, gradient pink
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +15,8 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from numpy.typing import ArrayLike
 
 from helpers import figures
+
+Point = tuple[float, float]
 
 INPUT, KERNEL, OUTPUT, GRADIENT, GREY, BLACK = (
     figures.COLOURS[role]
@@ -72,7 +75,7 @@ def arrows(
     return figure
 
 
-def _arrow(axes: Axes, start, end, colour: str | None) -> None:
+def _arrow(axes: Axes, start: Point, end: Point, colour: str | None) -> None:
     axes.add_patch(
         FancyArrowPatch(
             start,
@@ -88,12 +91,23 @@ def _arrow(axes: Axes, start, end, colour: str | None) -> None:
     )
 
 
-def _bubble(axes: Axes, x, y, text: str, colour: str, frame: bool = True) -> None:
-    box = {"boxstyle": "circle,pad=0.25", "fc": "white", "ec": colour, "lw": 1.3}
-    if not frame:
-        box = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"}
-    style = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 4}
-    axes.text(x, y, text, bbox=box, color="black" if frame else colour, **style)
+def _bubble(
+    axes: Axes, x: float, y: float, text: str, colour: str, frame: bool = True
+) -> None:
+    box: dict[str, Any] = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"}
+    if frame:
+        box |= {"boxstyle": "circle,pad=0.25", "ec": colour, "lw": 1.3}
+    axes.text(
+        x,
+        y,
+        text,
+        bbox=box,
+        color="black" if frame else colour,
+        ha="center",
+        va="center",
+        fontsize=9,
+        zorder=4,
+    )
 
 
 def products(
@@ -128,7 +142,14 @@ def products(
     return figure
 
 
-def _numbers(axes: Axes, values, left, colour, shaded=False, every=True) -> None:
+def _numbers(
+    axes: Axes,
+    values: np.ndarray,
+    left: float,
+    colour: str,
+    shaded: bool = False,
+    every: bool = True,
+) -> None:
     """A table of numbers whose first column stands at `left`."""
     rows, columns = values.shape
     for row in range(rows):
@@ -172,8 +193,9 @@ def computation_graph(equations: Mapping[str, str]) -> Figure:
         start, end = nodes[edge[0]][:2], nodes[edge[1]][:2]
         _both_ways(axes, start, end, step, equations[edge])
     for x, y, name, shape, colour in nodes.values():
-        box = {"boxstyle": "round,pad=0.45", "fc": "white", "ec": colour, "lw": 1.4}
-        centred = {"ha": "center", "va": "center"}
+        box: dict[str, Any] = {"boxstyle": "round,pad=0.45", "fc": "white"}
+        box |= {"ec": colour, "lw": 1.4}
+        centred: dict[str, Any] = {"ha": "center", "va": "center"}
         axes.text(x, y, name, fontsize=12, color=colour, bbox=box, **centred)
         beside = y + 0.5 if y else y - 0.56
         axes.text(x, beside, shape, fontsize=8, **centred)
@@ -182,20 +204,32 @@ def computation_graph(equations: Mapping[str, str]) -> Figure:
     return figure
 
 
-def _both_ways(axes: Axes, start, end, forward: str, backward: str) -> None:
+def _both_ways(
+    axes: Axes, start: Point, end: Point, forward: str, backward: str
+) -> None:
     upright = start[0] == end[0]
     gap = np.array([0.1, 0]) if upright else np.array([0, 0.1])
-    start, end = np.array(start), np.array(end)
+    places = np.array([start, end])
     for sign, colour, line, label in (
         (1, BLACK, "-", forward),
         (-1, GRADIENT, "--", backward),
     ):
-        ends = [tuple(place + sign * gap) for place in (start, end)][::sign]
-        style = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 19, "shrinkB": 19}
-        axes.add_patch(FancyArrowPatch(*ends, color=colour, linestyle=line, **style))
-        middle = (start + end) / 2 + sign * gap * np.array([3.2, 2.4])
+        tail, head = (places + sign * gap)[::sign]
+        axes.add_patch(
+            FancyArrowPatch(
+                tuple(tail),
+                tuple(head),
+                color=colour,
+                linestyle=line,
+                arrowstyle="-|>",
+                mutation_scale=9,
+                shrinkA=19,
+                shrinkB=19,
+            )
+        )
+        x, y = places.mean(0) + sign * gap * np.array([3.2, 2.4])
         side = ("left" if sign > 0 else "right") if upright else "center"
-        axes.text(*middle, label, ha=side, va="center", color=colour, fontsize=8)
+        axes.text(x, y, label, ha=side, va="center", color=colour, fontsize=8)
 
 
 def copy_counts(counts: Mapping[str, ArrayLike]) -> Figure:
@@ -277,8 +311,9 @@ def gradient_image(image: ArrayLike, answer: ArrayLike, gradient: ArrayLike) -> 
         limit = float(np.abs(np.asarray(values)).max())
         scale = {"cmap": "coolwarm", "vmin": -limit, "vmax": limit}
         figures.image(axis, values, name, **scale)
-        bar = {"shrink": 0.6, "location": "bottom", "aspect": 15}
-        figure.colorbar(axis.images[0], ax=axis, **bar)
+        figure.colorbar(
+            axis.images[0], ax=axis, shrink=0.6, location="bottom", aspect=15
+        )
     return figure
 
 

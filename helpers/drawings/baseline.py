@@ -42,7 +42,7 @@ def one_loss(reported: Mapping[str, Mapping[int, float]]) -> Figure:
             color=figures.SERIES[number],
             label=way,
         )
-        axes.set_xticks([*by_size], [*by_size])
+        axes.set_xticks([*by_size], map(str, by_size))
     axes.set(xlabel="batch size of the evaluation", ylabel="reported loss")
     axes.minorticks_off()
     axes.legend()
@@ -92,7 +92,7 @@ def learning(
 
 
 def rates(
-    losses: Mapping[float, ArrayLike], wrong: Mapping[float, ArrayLike]
+    losses: Mapping[float, ArrayLike], wrong: Mapping[float, np.ndarray]
 ) -> Figure:
     """Left the loss by epoch at each learning rate, right the errors at the end.
 
@@ -201,7 +201,7 @@ def confusion(counts: ArrayLike) -> Figure:
 
 
 def reliability(
-    tables: Mapping[str, ArrayLike],
+    tables: Mapping[str, np.ndarray],
     stated: Mapping[str, ArrayLike],
     edges: ArrayLike,
     fewest: int,
@@ -244,7 +244,7 @@ def reliability(
 
 
 def two_rates(
-    curves: Mapping[float, ArrayLike], wrong: Mapping[float, ArrayLike]
+    curves: Mapping[float, ArrayLike], wrong: Mapping[float, np.ndarray]
 ) -> Figure:
     """Left the accuracy while training, network by network; right errors at the end.
 
@@ -301,7 +301,7 @@ def decimal(rate: float) -> str:
     return f"{rate:.6f}".rstrip("0")
 
 
-def _errors(axes: Axes, wrong: Mapping[float, ArrayLike]) -> None:
+def _errors(axes: Axes, wrong: Mapping[float, np.ndarray]) -> None:
     """Errors on logarithmic axes: a ring for each network, a marker at the median."""
     for number, (rate, values) in enumerate(wrong.items()):
         style = {"color": GREY, "mfc": "none", "ms": 3}

@@ -22,7 +22,8 @@ INPUT, KERNEL, OUTPUT, GREY, HIGHLIGHT = (
     figures.COLOURS[role]
     for role in ("input", "kernel", "output", "padding", "highlight")
 )
-INK = {"cmap": "Blues", "vmin": 0, "vmax": 1.6}  # pixels, pale enough to write on
+# Pixels, pale enough to write on.
+INK: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 1.6}
 
 # Two windows, told apart by colour, style of the frame and shade.
 WINDOWS = ((KERNEL, "-"), (OUTPUT, "--"))
@@ -63,7 +64,15 @@ def window(top: int, left: int, height: int, width: int) -> list[tuple[int, int]
     return [(row, column) for row in rows for column in columns]
 
 
-def _frame(axes: Axes, top, left, height, width, number: int, inset=0.0) -> None:
+def _frame(
+    axes: Axes,
+    top: float,
+    left: float,
+    height: float,
+    width: float,
+    number: int,
+    inset: float = 0.0,
+) -> None:
     """Frame a window in the style of `WINDOWS[number]`."""
     colour, line = WINDOWS[number]
     corner = (left - 0.5 + inset, top - 0.5 + inset)
@@ -96,7 +105,7 @@ def shifted_digit(
         colours[int(score.argmax())] = KERNEL
         axes[1].bar(range(len(score)), score, color=colours)
         axes[1].set(ylim=(-0.5, 1.1), yticks=[0, 1], title=titles[1])
-        axes[1].set_xticks(range(len(score)), range(len(score)), fontsize=6)
+        axes[1].set_xticks(range(len(score)), map(str, range(len(score))), fontsize=6)
         answers = np.asarray(answers)
         figures.image(axes[2], answers, titles[2], cmap="Greens", vmin=0)
         top, left = np.unravel_index(answers.argmax(), answers.shape)
@@ -104,8 +113,13 @@ def shifted_digit(
     axes[1].set_xlabel("class")
     curve = figure.add_subplot(grid[:, 3])
     for number, (name, values) in enumerate(shares.items()):
-        style = dict(marker=figures.MARKERS[number], color=figures.SERIES[number], ms=4)
-        curve.plot([100 * value for value in values], label=name, **style)
+        curve.plot(
+            [100 * value for value in values],
+            label=name,
+            marker=figures.MARKERS[number],
+            color=figures.SERIES[number],
+            ms=4,
+        )
     curve.set(xlabel="shift to the right in pixels", ylabel="right answers, %")
     curve.set(ylim=(0, 100))
     curve.legend(loc="lower left")
@@ -130,10 +144,10 @@ def sliding(image: ArrayLike, kernel: ArrayLike, output: ArrayLike) -> Figure:
     last = output.shape[0] - 1, output.shape[1] - 1
     for number, (i, j) in enumerate([(0, 0), last]):
         colour, _ = WINDOWS[number]
-        for axis, size in ((axes[0], kernel.shape), (axes[2], (1, 1))):
+        for axis, (k_h, k_w) in ((axes[0], kernel.shape), (axes[2], (1, 1))):
             corner = (j - 0.5, i - 0.5)
-            axis.add_patch(Rectangle(corner, *size[::-1], fc=to_rgba(colour, 0.22)))
-            _frame(axis, i, j, *size, number, inset=0.06)
+            axis.add_patch(Rectangle(corner, k_w, k_h, fc=to_rgba(colour, 0.22)))
+            _frame(axis, i, j, k_h, k_w, number, inset=0.06)
     for axis in axes[1:]:
         axis.set_ylim(image.shape[0] - 0.4, -0.6)  # cells of one size in all three
     return figure
@@ -173,7 +187,14 @@ def positions(
 
 
 def _positions(
-    left: Axes, right: Axes, pixels, kernel_size, title, stride=1, padding=0, dilation=1
+    left: Axes,
+    right: Axes,
+    pixels: np.ndarray,
+    kernel_size: int,
+    title: str,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
 ) -> None:
     size, whole = len(pixels), len(pixels) + 2 * padding
     count = output_size(size, kernel_size, stride, padding, dilation)
@@ -183,15 +204,16 @@ def _positions(
     corner = (padding - 0.5, padding - 0.5)
     left.add_patch(Rectangle(corner, size, size, fill=False, ec=INPUT))
     if used < whole:
-        rest, hatched = whole - used, dict(fc=GREY, ec="none", alpha=0.5, hatch="//")
+        hatched: dict[str, Any] = dict(fc=GREY, ec="none", alpha=0.5, hatch="//")
+        rest = whole - used
         left.add_patch(Rectangle((used - 0.5, -0.5), rest, whole, **hatched))
         left.add_patch(Rectangle((-0.5, used - 0.5), used, rest, **hatched))
     numbers(right, np.full((count, count), np.nan), f"{count} outputs", OUTPUT)
     right.set(xlim=left.get_xlim(), ylim=left.get_ylim())
     for number, (start, place) in enumerate([(0, 0), (last, count - 1)]):
         for p, q in np.ndindex(kernel_size, kernel_size):
-            tap = start + p * dilation, start + q * dilation
-            _frame(left, *tap, 1, 1, number, inset=0.08)
+            top, beside = start + p * dilation, start + q * dilation
+            _frame(left, top, beside, 1, 1, number, inset=0.08)
         _frame(right, place, place, 1, 1, number, inset=0.08)
 
 
@@ -264,8 +286,8 @@ def unfolded(image: ArrayLike, source: ArrayLike) -> Figure:
     right.set(aspect="auto", ylabel="value in the window, r", xlabel="window, t")
     for number, t in enumerate((0, source.shape[1] - 1)):
         rows, columns = np.unravel_index(source[:, t] - 1, image.shape)
-        size = np.ptp(rows) + 1, np.ptp(columns) + 1
-        _frame(left, rows.min(), columns.min(), *size, number, inset=0.06)
+        height, width = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
+        _frame(left, rows.min(), columns.min(), height, width, number, inset=0.06)
         _frame(right, 0, t, len(source), 1, number, inset=0.06)
     return figure
 
@@ -313,7 +335,7 @@ def pooling(image: ArrayLike, pooled: Mapping[str, ArrayLike]) -> Figure:
     return figure
 
 
-def receptive_fields(stacks: Mapping[str, Sequence[ArrayLike]]) -> Figure:
+def receptive_fields(stacks: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     """What one value of the last layer sees of the layers below, in one dimension.
 
     stacks: title -> one mask for each layer, the input first: true where a value is

@@ -1,11 +1,13 @@
 """The figures of chapter 6, Feature maps: one function each, given computed values."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
@@ -82,7 +84,7 @@ def fields_of_view(
 
 
 def maps(
-    photographs: ArrayLike,
+    photographs: np.ndarray,
     names: Sequence[str],
     shown: Mapping[str, ArrayLike],
     channels: int = 5,
@@ -98,7 +100,9 @@ def maps(
     figure, axes = plt.subplots(
         rows, columns, figsize=(FULL_WIDTH, 4.9), width_ratios=ratios, squeeze=False
     )
-    figure.get_layout_engine().set(h_pad=0.01, w_pad=0.01, hspace=0, wspace=0.01)
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)  # by the house style
+    layout.set(h_pad=0.01, w_pad=0.01, hspace=0, wspace=0.01)
     for axis in (*axes[:, 0], *axes[:, channels + 1]):
         axis.axis("off")
     for row, axis in enumerate(axes):
@@ -162,15 +166,15 @@ def strengths(groups: Mapping[str, ArrayLike], label: str) -> Figure:
     scatter = np.random.default_rng(1)
     for place, values in enumerate(map(np.ravel, groups.values())):
         heights = place + scatter.uniform(-0.22, 0.22, len(values))
-        style = {"ms": 3, "mfc": "none", "color": SERIES[place % len(SERIES)]}
-        axes.plot(values, heights, MARKERS[place % len(MARKERS)], **style)
+        colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+        axes.plot(values, heights, marker, ms=3, mfc="none", color=colour)
         axes.plot(np.median(values), place, "|", ms=15, mew=2, color="black")
     axes.set_yticks(range(len(groups)), [*groups])
     axes.set(xlabel=label, ylim=(len(groups) - 0.5, -0.5))
     return figure
 
 
-def patches(strips: Mapping[str, ArrayLike], columns: int, height: float) -> Figure:
+def patches(strips: Mapping[str, np.ndarray], columns: int, height: float) -> Figure:
     """A strip of patches for each channel, in columns from top to bottom.
 
     strips: label of the channel -> (count, side, side, 3).
@@ -210,7 +214,7 @@ def silenced(
 
 
 def looked_at(
-    photographs: ArrayLike, titles: Sequence[str], rows: Mapping[str, ArrayLike]
+    photographs: np.ndarray, titles: Sequence[str], rows: Mapping[str, np.ndarray]
 ) -> Figure:
     """Photographs, and on grey copies the maps that explain an answer, bright for much.
 
@@ -249,7 +253,7 @@ def covered(changed: Mapping[str, tuple[ArrayLike, Interval]]) -> Figure:
     return figure
 
 
-def _beside(axis: Axes, label: str, **options) -> None:
+def _beside(axis: Axes, label: str, **options: Any) -> None:
     """Write a label to the left of an image."""
     options = {"fontsize": 8} | options
     axis.set_ylabel(label, rotation=0, ha="right", va="center", **options)

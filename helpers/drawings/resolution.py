@@ -1,12 +1,13 @@
 """Figures of chapter 5: images of several sizes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import Formatter, LogLocator, NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 
 from helpers import figures
@@ -18,7 +19,7 @@ LINES = ["-", "--", ":", "-."]
 TICKS = (1, 2, 5)  # of every power of ten
 
 
-def sample_grids(tiles: Mapping[int, ArrayLike], columns: int = 3) -> Figure:
+def sample_grids(tiles: Mapping[int, np.ndarray], columns: int = 3) -> Figure:
     """One grid of images per resolution, all drawn to one scale.
 
     tiles: side -> (images, side, side); their number is a multiple of `columns`.
@@ -62,8 +63,8 @@ def scale_cue(padded: Mapping[int, Pixels], resized: Mapping[int, Pixels]) -> Fi
         axes, (("padded", padded), ("resized", resized)), strict=True
     ):
         row[0].set_ylabel(name)
-        for number, (side, pixels) in enumerate(images.items()):
-            pixels = np.asarray(pixels, dtype=float)
+        for number, (side, image) in enumerate(images.items()):
+            pixels = np.asarray(image, dtype=float)
             _grey(row[number], pixels, f"from {side} px" if name == "padded" else "")
             row[-1].plot(
                 pixels[pixels.std(1).argmax()],
@@ -94,9 +95,11 @@ def pooling_curves(found: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
             errors = 1 - np.asarray(curves[f"{part}_accuracy"])
             figures.draw_band(axes[0], losses, number, label, line)
             figures.draw_band(axes[1], errors, number, label, line)
-    for axis, name, shape in zip(
-        axes, ("loss per sample", "errors"), ("{x:g}", PercentFormatter(1)), strict=True
-    ):
+    shapes: dict[str, Formatter | str] = {
+        "loss per sample": "{x:g}",
+        "errors": PercentFormatter(1),
+    }
+    for axis, (name, shape) in zip(axes, shapes.items(), strict=True):
         axis.set(xlabel="epoch", ylabel=name)
         axis.xaxis.get_major_locator().set_params(integer=True)
         _logarithmic(axis, TICKS, shape)
@@ -203,7 +206,9 @@ def _raised(pixels: np.ndarray, height: int) -> np.ndarray:
     return np.pad(pixels, ((height - pixels.shape[0], 0), (0, 0)), constant_values=255)
 
 
-def _series(axes: Axes, places, values, number: int, name: str) -> None:
+def _series(
+    axes: Axes, places: ArrayLike, values: ArrayLike, number: int, name: str
+) -> None:
     axes.plot(
         places,
         values,
@@ -215,12 +220,13 @@ def _series(axes: Axes, places, values, number: int, name: str) -> None:
     )
 
 
-def _logarithmic(axes: Axes, ticks: Sequence[float], shape) -> None:
+def _logarithmic(axes: Axes, ticks: Sequence[float], shape: Formatter | str) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=ticks))
     axes.yaxis.set_major_formatter(shape)
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _legend(figure: Figure, axes: Axes, place: str, columns: int) -> None:
-    figure.legend(*axes.get_legend_handles_labels(), loc=place, ncols=columns)
+def _legend(figure: Figure, axes: Axes, place: Any, columns: int) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc=place, ncols=columns)

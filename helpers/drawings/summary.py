@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from helpers import figures
 from helpers.stats import Interval
 
 LEAST = 1e-4  # a logarithmic axis has no zero
-OURS = {"color": figures.SERIES[0], "marker": "o", "ms": 5, "lw": 1.4}
+OURS: dict[str, Any] = {"color": figures.SERIES[0], "marker": "o", "ms": 5, "lw": 1.4}
 
 
 def results(rows: Sequence[tuple[str, str, Interval, Sequence[float]]]) -> Figure:

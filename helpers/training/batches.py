@@ -28,7 +28,8 @@ def hold_out(
     A resolution of which nothing is left is absent. Raises ValueError where nothing is
     left to train on.
     """
-    train, validation = {}, {}
+    train: dict[int, Split] = {}
+    validation: dict[int, Split] = {}
     for resolution, split in splits.items():
         order = torch.from_numpy(
             np.random.default_rng(0).permutation(len(split.labels))

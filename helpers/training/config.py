@@ -29,6 +29,8 @@ CHOICES = {
     "batch_order": ("mixed", "blocked"),
 }
 
+Shape = tuple[int, int, int]  # of an image: channels, height, width
+
 CLASSES = 10  # of every data set
 
 DECAYING = ("AdamW", "SGD")
@@ -160,8 +162,7 @@ class Config:
             options = dict(self.network_options)
         except (TypeError, ValueError):
             self._refuse("network_options", "names and values, {'image_size': 28}")
-        network = NETWORKS[self.network]
-        allowed = list(inspect.signature(network).parameters)
+        allowed = list(inspect.signature(NETWORKS[self.network]).parameters)
         if unknown := set(options) - set(allowed):
             raise ValueError(
                 f"network_options has {', '.join(sorted(unknown))}; {self.network} "
@@ -182,7 +183,7 @@ class Config:
                 f"classes of {self.network} is {classes}: all data sets have {CLASSES}"
             )
 
-    def check_image(self, shape: tuple[int, int, int]) -> None:
+    def check_image(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError unless the network takes an image of this shape.
 
         shape: (channels, height, width), after the preparation.
@@ -216,13 +217,11 @@ class Config:
 
 
 @functools.cache
-def _shapes_in_training(
-    name: str, preparation: tuple
-) -> tuple[tuple[int, int, int], ...]:
+def _shapes_in_training(name: str, preparation: tuple) -> tuple[Shape, ...]:
     """Those of a data set's images once they are prepared, one per resolution."""
     black = (torch.zeros(1, *s, dtype=torch.uint8) for s in RECIPES[name].shapes)
     prepared = (canvas.prepare(image, preparation) for image in black)
-    return tuple(tuple(image.shape[1:]) for image in prepared)
+    return tuple((c, h, w) for _, c, h, w in (image.shape for image in prepared))
 
 
 @functools.cache

@@ -40,7 +40,7 @@ LOSS_CURVE_POINTS = 250
 AUGMENTED_AT_ONCE = 4096  # images, on a GPU
 
 
-def build(config: Config) -> nn.Module:
+def build(config: Config) -> models.Network:
     """The network of a config, with fresh weights."""
     return models.NETWORKS[config.network](**dict(config.network_options))
 
@@ -149,7 +149,7 @@ class Training:
             model = build(config)
         if config.batch_norm:
             model = models.with_batch_norm(model)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model = model.to(self.device).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model) if config.weight_average else None
         self.steps_per_epoch = sum(
             -(-len(split.labels) // config.batch_size) for split in self.blocks
@@ -357,8 +357,8 @@ class Training:
             self.first_epoch_losses = facts["first_epoch_losses"]
 
     def _networks(self) -> dict[str, nn.Module]:
-        average = {"average": self.average} if self.average else {}
-        return {"model": self.model} | average
+        networks: dict[str, nn.Module] = {"model": self.model}
+        return networks | ({"average": self.average} if self.average else {})
 
 
 def optimizer(
@@ -397,9 +397,9 @@ def learning_rates(config: Config, steps: int) -> list[float]:
     schedule = lr_scheduler.OneCycleLR(
         nothing, config.learning_rate, total_steps=steps, cycle_momentum=False
     )
-    rates = []
+    rates: list[float] = []
     for _ in range(steps):
-        rates += schedule.get_last_lr()
+        rates += map(float, schedule.get_last_lr())
         nothing.step()
         if len(rates) < steps:
             schedule.step()

@@ -29,8 +29,8 @@ def geometry(
     Raises ValueError when the tensors do not fit each other in shape or type.
     """
     check_tensors(input_batch, kernel)
-    size, kernel_size = tuple(input_batch.shape[2:]), tuple(kernel.shape[2:])
-    size = output_size(size, kernel_size, stride, padding)
+    (h, w), (k_h, k_w) = input_batch.shape[2:], kernel.shape[2:]
+    size = output_size((h, w), (k_h, k_w), stride, padding)
     stride, padding, _ = pairs(stride, padding)
     return stride, padding, size
 

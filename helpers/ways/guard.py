@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 from torch.nn import grad as derivable
 
-from helpers.conv import Size, is_autocast
+from helpers.conv import Pair, Size, is_autocast
 from helpers.ways.common import geometry
 from helpers.ways.unfold import convolve_unfold
 
@@ -73,7 +73,9 @@ class _Definition(Function):
     """A result as it came; a gradient that is not finite goes by the definition."""
 
     @staticmethod
-    def forward(result, image, kernel, stride, padding):
+    def forward(
+        result: Tensor, image: Tensor, kernel: Tensor, stride: Pair, padding: Pair
+    ) -> Tensor:
         return result.view_as(result)
 
     @staticmethod

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +48,7 @@ class PatchRows(StrideOne):
     """Stride-1 convolution, channels last inside, with its patches as rows."""
 
     @staticmethod
-    def forward(image, kernel, padding):
+    def forward(image: Tensor, kernel: Tensor, padding: Pair) -> Tensor:
         image = image.permute(0, 2, 3, 1)
         (b, h, w, _), (c_out, _, k_h, k_w) = image.shape, kernel.shape
         Y = image.new_empty(b, *output_size((h, w), (k_h, k_w), 1, padding), c_out)
@@ -59,7 +60,7 @@ class PatchRows(StrideOne):
 
     @staticmethod
     @first_derivative
-    def backward(ctx, dY):
+    def backward(ctx: Any, dY: Tensor) -> tuple[Tensor, Tensor, None]:
         image, kernel = ctx.saved_tensors
         image, dY = image.permute(0, 2, 3, 1), dY.permute(0, 2, 3, 1)
         c_out, c, k_h, k_w = kernel.shape
@@ -98,7 +99,7 @@ class PatchColumns(StrideOne):
     """Stride-1 convolution of an image with its patches as columns."""
 
     @staticmethod
-    def forward(image, kernel, padding):
+    def forward(image: Tensor, kernel: Tensor, padding: Pair) -> Tensor:
         (b, _, h, w), (c_out, _, k_h, k_w) = image.shape, kernel.shape
         size = output_size((h, w), (k_h, k_w), 1, padding)
         Y = image.new_empty(b, c_out, *size).transpose(0, 1)
@@ -109,7 +110,7 @@ class PatchColumns(StrideOne):
 
     @staticmethod
     @first_derivative
-    def backward(ctx, dY):
+    def backward(ctx: Any, dY: Tensor) -> tuple[Tensor, Tensor, None]:
         image, kernel = ctx.saved_tensors
         (b, c, h, w), (c_out, _, k_h, k_w) = image.shape, kernel.shape
         (above, left), w_out = ctx.padding, dY.shape[3]

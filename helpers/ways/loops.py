@@ -27,9 +27,9 @@ def convolve_loops(
     h_out, w_out = output_size((h, w), (k_h, k_w), stride, padding, dilation)
     (s_h, s_w), (P_h, P_w), (d_h, d_w) = pairs(stride, padding, dilation)
     padded = F.pad(input_batch, (P_w, P_w, P_h, P_h))
-    output = []
+    bias, output = kernel.new_zeros(D) if bias is None else bias, []
     for n, d, i, j in itertools.product(*map(range, (B, D, h_out, w_out))):
-        total = 0.0 if bias is None else bias[d]
+        total = bias[d]
         for c, p, q in itertools.product(range(C), range(k_h), range(k_w)):
             pixel = padded[n, c, i * s_h + p * d_h, j * s_w + q * d_w]
             total = total + pixel * kernel[d, c, p, q]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from helpers.checks import Size
 from helpers.ways.model import Case, Cost
 
 
@@ -25,7 +26,7 @@ class Way:
     whole_pixels: Callable[[Case], bool] = lambda case: False
     fits: Callable[[Case], bool] = lambda case: True
 
-    def __call__(self, *tensors_and_sizes, **sizes) -> Tensor:
+    def __call__(self, *tensors_and_sizes: Tensor | Size, **sizes: Size) -> Tensor:
         return self.convolve(*tensors_and_sizes, **sizes)
 
     def layout(self, case: Case) -> torch.memory_format:

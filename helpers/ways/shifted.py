@@ -1,6 +1,7 @@
 """One product for each kernel entry: no patches are copied."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,13 +44,13 @@ class ShiftedProducts(StrideOne):
     """
 
     @staticmethod
-    def forward(image, kernel, padding):
+    def forward(image: Tensor, kernel: Tensor, padding: Pair) -> Tensor:
         image = image.permute(0, 2, 3, 1)
         return shifted_products(image, kernel, padding).permute(0, 3, 1, 2)
 
     @staticmethod
     @first_derivative
-    def backward(ctx, dY):
+    def backward(ctx: Any, dY: Tensor) -> tuple[Tensor, Tensor, None]:
         image, kernel = ctx.saved_tensors
         image, dY = image.permute(0, 2, 3, 1), dY.permute(0, 2, 3, 1)
         c_out, c, k_h, k_w = kernel.shape

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -54,16 +55,19 @@ def _calls_per_sample(call: Callable[[], object]) -> int:
     return math.ceil(5e-3 / seconds(call))
 
 
+Name = TypeVar("Name", bound=Hashable)
+
+
 def take_turns(
-    calls: Mapping[Hashable, Callable[[], object]], rounds: int
-) -> dict[Hashable, tuple[float, ...]]:
+    calls: Mapping[Name, Callable[[], object]], rounds: int
+) -> dict[Name, tuple[float, ...]]:
     """Return the seconds of every call on one thread, one value per round.
 
     Other work on the machine slows all of them alike, as they alternate in each round;
     short calls first run once untimed. A call that has taken more than a second sits
     out after its fifth round.
     """
-    taken = {key: [] for key in calls}
+    taken: dict[Name, list[float]] = {key: [] for key in calls}
     with one_thread():
         numbers = {key: _calls_per_sample(call) for key, call in calls.items()}
         for turn in range(rounds):
@@ -92,7 +96,7 @@ def passes(case: Case, way: str) -> tuple[Callable[[], Tensor], Callable[[], tup
     leaves = X.detach().requires_grad_(), K.detach().requires_grad_()
     dY = torch.randn_like(forward())
 
-    def both() -> tuple[Tensor, Tensor]:
+    def both() -> tuple[Tensor, ...]:
         return torch.autograd.grad(function(*leaves, **options), leaves, dY)
 
     return forward, both

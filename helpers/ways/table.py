@@ -112,7 +112,7 @@ def _spread(ours: Sequence[float], reference: Sequence[float]) -> Spread:
 
 def best(ratios: Sequence[Ratio], passes: str) -> dict[Case, Ratio]:
     """Return the fastest own way for every case, in passes "forward" or "both"."""
-    fastest = {}
+    fastest: dict[Case, Ratio] = {}
     for ratio in ratios:
         rival = fastest.setdefault(ratio.case, ratio)
         if getattr(ratio, passes).median < getattr(rival, passes).median:
