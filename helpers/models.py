@@ -459,7 +459,7 @@ def folded(network: Network) -> Network:
     layer before it to g (y - m) / sqrt(v + eps) + h: multiplying that layer's weights
     by g / sqrt(v + eps), and moving its bias, does the same; a layer without bias gets
     one. Nothing is shared with `network`. Raises ValueError for a batch norm without
-    such a layer before it, and for one without m and v, or without g and h.
+    such a layer before it, and for one that keeps no m and v.
     """
     layers: list[nn.Module] = []
     for layer in copy.deepcopy(network):
