@@ -947,6 +947,9 @@ def test_navigation_is_written_once(tmp_path):
     owner_and_name = project.repository().removeprefix("https://github.com")
     place = f"github{owner_and_name}/blob/main/notebooks/02_gradients.ipynb"
     assert f"(https://colab.research.google.com/{place})" in second.cells[0].source
+    place = f"{project.repository()}/blob/main/notebooks/02_gradients.ipynb"
+    source = f"(https://kaggle.com/kernels/welcome?src={place})"
+    assert source in second.cells[0].source
     assert first.cells[2].source == navigation.setup_cell(["mnist", "varres"])
     assert 'prepare("mnist", "varres")' in first.cells[2].source
     assert second.cells[2].source == navigation.setup_cell([])
