@@ -154,11 +154,18 @@ def _table(content: list) -> dict:
     for body in bodies:
         body[1] = 1
         for _, cells in body[3]:
-            cells[0][0] = ["", [], [["scope", "row"]]]
+            cells[0][0] = ["", [], [["scope", "row"], *_spoken(cells[0])]]
     # In a div the caption can stay in view while a wide table scrolls.
     kept = [None, [Div(["", [], []], caption[1])] if caption[1] else []]
     table = {"t": "Table", "c": [attributes, kept, columns, head, bodies, foot]}
     return _scrolling(_label(caption), [table])
+
+
+def _spoken(cell: list) -> list:
+    """Return what names a heading that is one formula alone, which has no letters."""
+    inlines = [inline for block in cell[4] for inline in block["c"]]
+    alone = len(inlines) == 1 and inlines[0]["t"] == "Math"
+    return [["aria-label", inlines[0]["c"][1]]] if alone else []
 
 
 def _details(summary: str, blocks: list) -> list:

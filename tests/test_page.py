@@ -7,17 +7,22 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
+import pypdfium2
 import pytest
 import torch
 from browser import MISSING as NO_BROWSER
 from browser import started as start_browser
+from nbformat.v4 import new_notebook
+from PIL import Image
 from safetensors.torch import load_file
-from test_report import sample
+from test_report import chapters, code, figure, png, sample, text
 from torch.nn.functional import avg_pool2d, conv2d
 from torch.nn.functional import unfold as torch_unfold
 
 from helpers import data, runs
 from report import html, project, script
+from report.document import Document
 
 QUESTIONS = Path(__file__).parent / "data" / "questions.toml"
 CASES = 1000
@@ -393,6 +398,60 @@ def test_questions_find_their_section_first(browser):
     assert told["size"] <= 400_000
 
 
+# --- How it comes, and how it is printed ----------------------------------------------
+
+WATCH = """
+    window.shift = 0;
+    new PerformanceObserver(list => {
+        for (const entry of list.getEntries()) window.shift += entry.value;
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+@pytest.mark.timing
 @pytest.mark.real
-def test_the_finished_page_is_light():
-    assert project.PUBLISHED.with_suffix(".html").stat().st_size <= 6_000_000
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_finished_page_comes_at_once_and_stands_still(browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.add_init_script(WATCH)
+    page.goto(project.PUBLISHED.with_suffix(".html").as_uri())
+    page.wait_for_timeout(1000)  # the time in which figures come
+    (first,) = page.evaluate(
+        "performance.getEntriesByName('first-contentful-paint').map(e => e.startTime)"
+    )
+    shift = page.evaluate("window.shift")
+    page.close()
+    assert first < 1000
+    assert shift < 0.001
+
+
+def red_and_captions(pdf):
+    """For each page: heights in inches of all runs of red rows, number of captions."""
+    with pypdfium2.PdfDocument(pdf) as document:
+        for page in document:
+            dots = page.render(scale=1).to_numpy()[..., :3].astype(int)  # blue first
+            red = (dots[..., 2] - dots[..., 0] > 100).sum(1) > 50
+            edges = np.flatnonzero(np.diff(np.r_[False, red, False]))
+            words = page.get_textpage().get_text_range()
+            yield (edges[1::2] - edges[::2]) / 72, words.count("A field of red.")
+
+
+def test_the_browsers_own_pdf_has_no_torn_figure(browser, tmp_path):
+    picture = png(Image.new("RGB", (200, 100), (230, 20, 20)))
+    cells = [text("# Pictures")]
+    for number in range(9):
+        cells.append(text("Some words.\n\n" * (1 + 3 * number)))
+        key = f"picture-{number}"
+        cells.append(
+            code("pass", figure(key, "A field of red.", "A field.", picture, "png"))
+        )
+    content = new_notebook(cells=cells)
+    document = Document(chapters(**{"01_pictures": content}))
+    (tmp_path / "report.html").write_text(html.write(document), "utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    pages = list(red_and_captions(page.pdf(format="A4")))
+    page.close()
+    assert all(len(heights) == captions for heights, captions in pages)
+    heights = np.concatenate([heights for heights, _ in pages])
+    assert len(heights) == 9 and np.ptp(heights) < 0.1
