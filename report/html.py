@@ -37,8 +37,8 @@ TOKENS = {
 }
 
 WITHOUT_SCRIPTS = (
-    "<noscript><p>To move this convolution, allow scripts for this page. They are part "
-    "of the file and load nothing.</p></noscript>"
+    "<p>To move this, allow scripts for this page. They are part of the file and load "
+    "nothing.</p></noscript>"
 )
 
 
@@ -154,18 +154,11 @@ def _table(content: list) -> dict:
     for body in bodies:
         body[1] = 1
         for _, cells in body[3]:
-            cells[0][0] = ["", [], [["scope", "row"], *_spoken(cells[0])]]
+            cells[0][0] = ["", [], [["scope", "row"]]]
     # In a div the caption can stay in view while a wide table scrolls.
     kept = [None, [Div(["", [], []], caption[1])] if caption[1] else []]
     table = {"t": "Table", "c": [attributes, kept, columns, head, bodies, foot]}
     return _scrolling(_label(caption), [table])
-
-
-def _spoken(cell: list) -> list:
-    """Return what names a heading that is one formula alone, which has no letters."""
-    inlines = [inline for block in cell[4] for inline in block["c"]]
-    alone = len(inlines) == 1 and inlines[0]["t"] == "Math"
-    return [["aria-label", inlines[0]["c"][1]]] if alone else []
 
 
 def _details(summary: str, blocks: list) -> list:
@@ -179,7 +172,11 @@ def _details(summary: str, blocks: list) -> list:
 def _div(attributes: list, blocks: list) -> Element | list | None:
     identifier, classes, pairs = attributes
     if "movable" in classes:
-        return Div(["", ["movable"], pairs], [RawBlock("html", WITHOUT_SCRIPTS)])
+        before, after = (
+            RawBlock("html", "<noscript>"),
+            RawBlock("html", WITHOUT_SCRIPTS),
+        )
+        return Div(["", ["movable"], pairs], [before, *blocks, after])
     if "folded" in classes:
         return _details("Show the code", blocks)
     if "page-only" in classes and "input" not in classes:
