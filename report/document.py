@@ -31,6 +31,7 @@ class Document:
         self.blocks = []
         for place, chapter, blocks in cells:
             self.blocks += references.resolved(blocks, place, chapter)
+        self.images |= numbering.stills
         errors = numbering.errors + references.errors
         if errors:
             raise ReportError(*errors)

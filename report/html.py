@@ -37,8 +37,8 @@ TOKENS = {
 }
 
 WITHOUT_SCRIPTS = (
-    "<noscript><p>To move this convolution, allow scripts for this page. They are part "
-    "of the file and load nothing.</p></noscript>"
+    "<p>To move this, allow scripts for this page. They are part of the file and load "
+    "nothing.</p></noscript>"
 )
 
 
@@ -172,7 +172,11 @@ def _details(summary: str, blocks: list) -> list:
 def _div(attributes: list, blocks: list) -> Element | list | None:
     identifier, classes, pairs = attributes
     if "movable" in classes:
-        return Div(["", ["movable"], pairs], [RawBlock("html", WITHOUT_SCRIPTS)])
+        before, after = (
+            RawBlock("html", "<noscript>"),
+            RawBlock("html", WITHOUT_SCRIPTS),
+        )
+        return Div(["", ["movable"], pairs], [before, *blocks, after])
     if "folded" in classes:
         return _details("Show the code", blocks)
     if "page-only" in classes and "input" not in classes:

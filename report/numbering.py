@@ -10,6 +10,7 @@ blocks, for the writers of both, is
 - a div `.finding` around the paragraph under a chapter's title,
 - code blocks of the language `python`, and without one for all other text,
 - the divs `.input` (also `.folded`) and `.environment` of the cells,
+- a div `.movable` with its `part`, in it the still figure of what the page moves,
 - the class `.page-only` of an input, and a div of that class around a table, with its
   `label` and its number of `rows`, for what the PDF leaves out.
 """
@@ -40,6 +41,7 @@ from pandocfilters import (
 from report import mathematics, pandoc
 from report.chapter import Chapter
 from report.pandoc import Element
+from report.still import still
 
 DISPLAY = {"t": "DisplayMath"}
 TAG = re.compile(r"\\tag\{([^}]*)\}")
@@ -71,6 +73,7 @@ class Numbering:
 
     Attributes: `targets`, found by notebook and fragment of a link; `formulas` (LaTeX)
     and where each stands first; `environments`, what the set-up cells recorded;
+    `stills`, the files of still figures;
     `errors`, one line for each thing that cannot be printed.
     """
 
@@ -82,6 +85,7 @@ class Numbering:
         self.chapters = 0
         self.identifiers: set[str] = set()
         self.keys: dict[str, Place] = {}
+        self.stills: dict[str, bytes] = {}
 
     def cells(self, chapter: Chapter) -> Iterator[tuple[Place, Chapter, list]]:
         """Yield (place, chapter, numbered blocks) for each cell of `chapter`."""
@@ -157,6 +161,8 @@ class Numbering:
             return self._figure(values, blocks)
         if "table" in classes:
             return self._table(values, blocks, "page-only" in classes)
+        if "movable" in classes:
+            return self._movable(values["part"])
         if "environment" in classes:
             self.environments.append(json.loads(values["record"]))
             return Div(["", classes, []], blocks)
@@ -166,6 +172,15 @@ class Numbering:
                 "helpers.figures.show, helpers.text.table or helpers.text.say"
             )
         return None
+
+    def _movable(self, part: str) -> Element:
+        """What moves on the page: its still figure, which has no number."""
+        shown = still(part)
+        name = f"still-{part}"
+        self.stills[f"{name}.svg"] = shown.picture
+        caption = [None, [Plain([Str(shown.caption)])]]
+        figure = _figure(name, caption, f"{name}.svg", shown.alt, shown.width)
+        return Div(["", ["movable"], [["part", part]]], [figure])
 
     def _caption(self, kind: str, prefix: str, key: str, blocks: list) -> list:
         """Count a figure or table; return its caption with the label before it."""
@@ -189,19 +204,10 @@ class Numbering:
             self._error(f"the figure {key!r} has no alternative text")
         if not values["file"]:
             self._error(f"the figure {key!r} holds no picture: run its cell again")
-        picture = Image(
-            ["", [], [["width", f"{values['width']}in"]]],
-            [Str(values["alt"])],
-            [values["file"], ""],
+        caption = self._caption("figure", "fig", key, blocks)
+        return _figure(
+            f"fig-{key}", caption, values["file"], values["alt"], values["width"]
         )
-        return {
-            "t": "Figure",
-            "c": [
-                [f"fig-{key}", [], []],
-                self._caption("figure", "fig", key, blocks),
-                [Plain([picture])],
-            ],
-        }
 
     def _table(
         self, values: dict[str, str], blocks: list, page_only: bool
@@ -251,6 +257,13 @@ class Numbering:
         if not ANCHOR.fullmatch(text):
             self._error(f"raw HTML has no place on paper: {text.strip()}")
         return []
+
+
+def _figure(
+    identifier: str, caption: list, file: str, alt: str, width: str | float
+) -> Element:
+    picture = Image(["", [], [["width", f"{width}in"]]], [Str(alt)], [file, ""])
+    return {"t": "Figure", "c": [[identifier, [], []], caption, [Plain([picture])]]}
 
 
 def _with_finding(blocks: list) -> list:

@@ -1094,15 +1094,17 @@ def test_every_equation_fits_on_a_wide_page(opened):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_nothing_serious(opened, width):
+def test_axe_finds_nothing(opened, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     opened.set_viewport_size({"width": width, "height": 900})
     unfold = "open => document.querySelectorAll('details').forEach(d => d.open = open)"
     opened.evaluate(unfold, True)
     violations = axe.run(opened).response["violations"]
     opened.evaluate(unfold, False)
-    serious = [v for v in violations if v["impact"] in ("serious", "critical")]
-    assert [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in serious] == []
+    found = [(v["id"], node["html"]) for v in violations for node in v["nodes"]]
+    # A formula is no text to axe, and a heading that is one no heading.
+    of_formulas = [f for f in found if f[0] == "empty-table-header" and "<math" in f[1]]
+    assert [one for one in found if one not in of_formulas] == []
 
 
 def test_formulas_are_set_in_their_typeface(opened):
