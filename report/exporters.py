@@ -1,9 +1,10 @@
-"""The two exporters, for `jupyter nbconvert --to report.HTMLReport notebook.ipynb`."""
+"""The exporters: for `jupyter nbconvert --to report-pdf notebook.ipynb`, and export()."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from nbformat import NotebookNode
 
 from report import html, pdf
@@ -45,3 +46,39 @@ class PDFReport(_ReportExporter):
     output_mimetype = "application/pdf"
     file_extension = ".pdf"
     write = staticmethod(pdf.write)
+
+
+EXPORTERS = {"html": HTMLReport, "pdf": PDFReport}
+
+
+def export(
+    notebook: NotebookNode | Path | str,
+    formats: Iterable[str],
+    folder: Path | str,
+    *,
+    name: str = "",
+    beside: Path | str = ".",
+) -> tuple[list[Path], list[str]]:
+    """Write a notebook, with the outputs that it holds, as files in `folder`.
+
+    notebook: its file, or its content; then `name` names it (without an ending), and
+    links to files start from the folder `beside`. formats: names from `EXPORTERS`.
+    Returns the files written, in the order of `formats`, and the warnings. Raises
+    ValueError for an unknown format, ReportError for what cannot be exported.
+    """
+    formats = list(formats)
+    if unknown := sorted(set(formats) - set(EXPORTERS)):
+        raise ValueError(f"formats are {unknown}: take some of {sorted(EXPORTERS)}")
+    if not isinstance(notebook, NotebookNode):
+        file = Path(notebook)
+        notebook = nbformat.read(file, as_version=4)
+        name, beside = name or file.stem, file.resolve().parent
+    resources = {"metadata": {"name": name or "notebook", "path": str(beside)}}
+    files = []
+    for written in formats:
+        exporter = EXPORTERS[written]()
+        content, _ = exporter.from_notebook_node(notebook, resources)
+        file = Path(folder) / f"{name or 'notebook'}{exporter.file_extension}"
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        files.append(file)
+    return files, []
