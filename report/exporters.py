@@ -1,4 +1,4 @@
-"""The exporters: for `jupyter nbconvert --to report-pdf notebook.ipynb`, and export()."""
+"""The exporters, for `jupyter nbconvert --to report-pdf NOTEBOOK`, and export()."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -69,16 +69,18 @@ def export(
     formats = list(formats)
     if unknown := sorted(set(formats) - set(EXPORTERS)):
         raise ValueError(f"formats are {unknown}: take some of {sorted(EXPORTERS)}")
-    if not isinstance(notebook, NotebookNode):
-        file = Path(notebook)
-        notebook = nbformat.read(file, as_version=4)
-        name, beside = name or file.stem, file.resolve().parent
+    if isinstance(notebook, NotebookNode):
+        content = notebook
+    else:
+        source = Path(notebook)
+        content = nbformat.read(source, as_version=4)
+        name, beside = name or source.stem, source.resolve().parent
     resources = {"metadata": {"name": name or "notebook", "path": str(beside)}}
     files = []
     for written in formats:
         exporter = EXPORTERS[written]()
-        content, _ = exporter.from_notebook_node(notebook, resources)
+        document, _ = exporter.from_notebook_node(content, resources)
         file = Path(folder) / f"{name or 'notebook'}{exporter.file_extension}"
-        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        file.write_bytes(document.encode() if isinstance(document, str) else document)
         files.append(file)
     return files, []
