@@ -8,6 +8,7 @@ writes. What neither can save is refused, with a hint for the author.
 import re
 from collections.abc import Iterable
 
+import typst
 from pandocfilters import Math, Para, RawBlock
 
 from report import pandoc
@@ -101,6 +102,16 @@ def to_typst(formulas: Iterable[str]) -> dict[str, str]:
         formula: _substitute(typst.strip()[1:-1].strip(), TYPST_REPAIRS)
         for formula, typst in zip(formulas, converted, strict=True)
     }
+
+
+def compiles(formula: str) -> bool:
+    """Whether Typst can set a formula, which is Typst already."""
+    source = f'#set document(title: [f])\n#set math.equation(alt: "f")\n$ {formula} $'
+    try:
+        typst.compile(source.encode(), format="pdf", pdf_standards="ua-1")
+    except typst.TypstError:
+        return False
+    return True
 
 
 def _substitute(text: str, substitutions: list) -> str:
