@@ -39,14 +39,15 @@ from pandocfilters import (
     stringify,
 )
 
+from helpers.project import KEY
 from report import mathematics, pandoc
 from report.chapter import Chapter
 from report.findings import Findings, Place
 from report.formulas import DISPLAY
+from report.latex import Macros
 from report.pandoc import Element
 
 TAG = re.compile(r"\\tag\*?\{([^}]*)\}")
-KEY = re.compile(r"\w[\w.-]*")
 OF_THE_REPORT = re.compile(r"(eq|fig|tab)-")  # anchors for readers in Jupyter
 # Signs in which a link and its heading may differ: dashes for blanks, quotation marks.
 TYPOGRAPHIC = {
@@ -102,6 +103,7 @@ class Numbering:
         self.chapters = int(prefix[0]) if prefix else self.chapters + 1
         self.sections = [self.chapters]
         self.levels: list[int] = []
+        self.macros = Macros()
         self.counts = {"figure": 0, "table": 0, "equation": 0}
         name = re.sub(r"^\d+_", "", chapter.name)
         self.slug = re.sub(r"[\W_]+", "-", name).strip("-") or "chapter"
@@ -136,7 +138,7 @@ class Numbering:
         if kind == "CodeBlock":
             return _code(*content)
         if kind == "Math":
-            self._formula(content[1])
+            return self._formula(*content)
         return None
 
     def _heading(
@@ -314,10 +316,15 @@ class Numbering:
         self._target(name, Target(identifier, f"Equation ({number})"))
         return Div([identifier, ["equation"], [["number", number]]], math)
 
-    def _formula(self, formula: str) -> None:
+    def _formula(self, style: dict[str, str], formula: str) -> Element | list:
+        """Note a formula; return it with the author's own commands carried out."""
+        formula = self.macros.expanded(formula)
+        if not _untagged(formula):
+            return []  # definitions alone
         self.formulas.setdefault(_untagged(formula), self.place)
         if self.strict and (hint := mathematics.refusal(formula)):
             self._error(hint)
+        return Math(style, formula)
 
 
 def _figure(
