@@ -12,7 +12,6 @@ import seaborn as sns
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from helpers import compact, project
@@ -165,8 +164,13 @@ def rows_of_whiskers(
     labels = [f"{name} (chosen)" if name == chosen else name for name in names]
     axes.set_yticks(range(len(names)), labels)
     axes.set(xlabel=quantity, ylim=(len(names) - 0.4, -0.6))
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_major_formatter(as_percent)
     return figure
+
+
+def as_percent(share: float, _position: float | None = None) -> str:
+    """What a tick at a share says, exactly, on axes of any scale: 0.015 is 1.5%."""
+    return f"{100 * share:.6g}%"
 
 
 def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") -> None:

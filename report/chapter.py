@@ -131,9 +131,9 @@ class _Layout:
     def _cell(self, place: Place, cell: NotebookNode, tags: list) -> Iterator[Part]:
         if cell.cell_type == "markdown":
             yield self._markdown(place, cell.source)
-            for part in ("forward", "backward"):
+            for part in ("forward", "backward", "canvas", "maps"):
                 if f"movable-{part}" in tags:
-                    yield _div(["movable", "page-only"], part=part)
+                    yield _div(["movable"], part=part)
         elif cell.cell_type == "raw":
             yield self._raw(place, cell)
         else:

@@ -52,6 +52,7 @@ class Document:
         for place, chapter, blocks in cells:
             resolved = references.resolved(blocks, place, chapter)
             self.blocks += [_mark(place), *resolved]
+        self.images |= numbering.stills
         if strict:
             self.findings.refuse()
         self.formulas = self._typeset(numbering.formulas)

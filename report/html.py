@@ -39,8 +39,8 @@ TOKENS = {
 }
 
 WITHOUT_SCRIPTS = (
-    "<noscript><p>To move this convolution, allow scripts for this page. They are part "
-    "of the file and load nothing.</p></noscript>"
+    "<p>To move this, allow scripts for this page. They are part of the file and load "
+    "nothing.</p></noscript>"
 )
 
 
@@ -198,7 +198,11 @@ def _div(attributes: list, blocks: list) -> Element | list | None:
     if raw_html.DETAILS in classes:
         return _html_details(blocks)
     if "movable" in classes:
-        return Div(["", ["movable"], pairs], [RawBlock("html", WITHOUT_SCRIPTS)])
+        before, after = (
+            RawBlock("html", "<noscript>"),
+            RawBlock("html", WITHOUT_SCRIPTS),
+        )
+        return Div(["", ["movable"], pairs], [before, *blocks, after])
     if "folded" in classes:
         return _details("Show the code", blocks)
     if "page-only" in classes and "input" not in classes:

@@ -11,6 +11,7 @@ blocks, for the writers of both, is
 - a div `.finding` around the paragraph under a chapter's title,
 - code blocks of a language that pandoc can colour, and without one for all other text,
 - the divs `.input` (also `.folded`) and `.environment` of the cells,
+- a div `.movable` with its `part`, in it the still figure of what the page moves,
 - the class `.page-only` of an input, and a div of that class around a table, with its
   `label` and its number of `rows`, for what the PDF leaves out.
 """
@@ -76,7 +77,8 @@ class Numbering:
     Attributes: `targets`, found by notebook and fragment of a link; `loose`, the same
     by what is left of a fragment without soft signs; `formulas` (LaTeX) and where each
     stands first; `environments`, what the set-up cells recorded; `title`, the inlines
-    of the first heading of a single notebook. `findings` gets one line for each thing
+    of the first heading of a single notebook; `stills`, the files of still figures.
+    `findings` gets one line for each thing
     that cannot be printed as it is.
     """
 
@@ -90,6 +92,7 @@ class Numbering:
         self.formulas: dict[str, Place] = {}
         self.environments: list[dict] = []
         self.title: list = []
+        self.stills: dict[str, bytes] = {}
         self.chapters = 0
         self.identifiers: set[str] = set()
         self.keys: dict[str, Place] = {}
@@ -215,6 +218,8 @@ class Numbering:
             return self._figure(values, blocks)
         if "table" in classes:
             return self._table(values, blocks, "page-only" in classes)
+        if "movable" in classes:
+            return self._movable(values["part"])
         if "environment" in classes:
             self.environments.append(json.loads(values["record"]))
             return Div(["", classes, []], blocks)
@@ -222,6 +227,17 @@ class Numbering:
             anchor = self._anchor([name, [], []], [])
             return [Plain([anchor]), *blocks] if isinstance(anchor, dict) else blocks
         return None
+
+    def _movable(self, part: str) -> Element:
+        """What moves on the page: its still figure, which has no number."""
+        from report.still import still  # torch takes its time, and few cells move
+
+        shown = still(part)
+        name = f"still-{part}"
+        self.stills[f"{name}.svg"] = shown.picture
+        caption = [None, [Plain([Str(shown.caption)])]]
+        figure = _figure(name, caption, f"{name}.svg", shown.alt, shown.width)
+        return Div(["", ["movable"], [["part", part]]], [figure])
 
     def _caption(self, kind: str, key: str, blocks: list) -> tuple[str, list]:
         """Count a figure or table; return its id, and its caption after its label."""
@@ -256,15 +272,8 @@ class Numbering:
         if not values["alt"]:
             self._error(f"the figure {key!r} has no alternative text")
         identifier, caption = self._caption("figure", key, blocks)
-        picture = Image(
-            ["", [], [["width", f"{values['width']}in"]]],
-            [Str(values["alt"] or stringify(caption[1]))],
-            [values["file"], ""],
-        )
-        return {
-            "t": "Figure",
-            "c": [[identifier, [], []], caption, [Plain([picture])]],
-        }
+        alt = values["alt"] or stringify(caption[1])
+        return _figure(identifier, caption, values["file"], alt, values["width"])
 
     def _table(
         self, values: dict[str, str], blocks: list, page_only: bool
@@ -316,6 +325,13 @@ class Numbering:
         if self.strict and (hint := mathematics.refusal(formula)):
             self._error(hint)
         return Math(style, formula)
+
+
+def _figure(
+    identifier: str, caption: list, file: str, alt: str, width: str | float
+) -> Element:
+    picture = Image(["", [], [["width", f"{width}in"]]], [Str(alt)], [file, ""])
+    return {"t": "Figure", "c": [[identifier, [], []], caption, [Plain([picture])]]}
 
 
 def _with_finding(blocks: list) -> list:

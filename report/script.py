@@ -1,19 +1,31 @@
 """The script of the page: modules in page/, put into it as one, allowed by its hash.
 
+What one can choose from, and what each convolution to move begins with,
+stands in pictures.json, which the still figures of the PDF are made of, too.
+
 The page allows no other script and asks nothing of any server: its policy names the
 hash of this one. Without scripts the page is complete; they add to it.
 """
 
 import base64
 import hashlib
+import json
 import re
 from pathlib import Path
 
+from report import weights
+
 FOLDER = Path(__file__).parent / "page"
 # In this order: what a module uses when it starts stands above it.
-MODULES = ("numbers", "pictures", "movable", "search", "links", "code", "contents")
+MODULES = (
+    *("numbers", "movable", "networks", "readers"),
+    *("search", "links", "code", "contents"),
+)
 START = "start"
 STYLE = FOLDER / "page.css"
+PICTURES = json.loads((FOLDER / "pictures.json").read_text("utf-8"))
+# Where trained networks read a digit; no other page has to carry them.
+READERS = re.compile('class="movable" data-part="(canvas|maps)"')
 
 
 def source(*modules: str) -> str:
@@ -22,10 +34,19 @@ def source(*modules: str) -> str:
     return re.sub(r"^export ", "", "\n".join(texts), flags=re.MULTILINE)
 
 
+def pictures() -> str:
+    """Return pictures.json as constants of the script."""
+    return "".join(
+        f"const {name.upper()} = {json.dumps(values, ensure_ascii=False)};\n"
+        for name, values in PICTURES.items()
+    )
+
+
 def placed(page: str) -> str:
     """Return the page with the script, its style and the policy where they belong."""
     # A function of its own, so that none of its names meets those of the browser.
-    script = f'"use strict";\n{{\n{source(*MODULES, START)}}}\n'
+    networks = weights.script() if READERS.search(page) else ""
+    script = f'"use strict";\n{{\n{pictures()}{networks}{source(*MODULES, START)}}}\n'
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = page.replace("hash-of-page.js", f"sha256-{digest}", 1)
     page = page.replace("/* page.css */", STYLE.read_text("utf-8"), 1)

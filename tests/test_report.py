@@ -939,6 +939,9 @@ def test_navigation_is_written_once(tmp_path):
     owner_and_name = project.repository().removeprefix("https://github.com")
     place = f"github{owner_and_name}/blob/main/notebooks/02_gradients.ipynb"
     assert f"(https://colab.research.google.com/{place})" in second.cells[0].source
+    place = f"{project.repository()}/blob/main/notebooks/02_gradients.ipynb"
+    source = f"(https://kaggle.com/kernels/welcome?src={place})"
+    assert source in second.cells[0].source
     assert first.cells[2].source == navigation.setup_cell(["mnist", "varres"])
     assert 'prepare("mnist", "varres")' in first.cells[2].source
     assert second.cells[2].source == navigation.setup_cell([])
@@ -1083,15 +1086,17 @@ def test_every_equation_fits_on_a_wide_page(opened):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_nothing_serious(opened, width):
+def test_axe_finds_nothing(opened, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     opened.set_viewport_size({"width": width, "height": 900})
     unfold = "open => document.querySelectorAll('details').forEach(d => d.open = open)"
     opened.evaluate(unfold, True)
     violations = axe.run(opened).response["violations"]
     opened.evaluate(unfold, False)
-    serious = [v for v in violations if v["impact"] in ("serious", "critical")]
-    assert [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in serious] == []
+    found = [(v["id"], node["html"]) for v in violations for node in v["nodes"]]
+    # A formula is no text to axe, and a heading that is one no heading.
+    of_formulas = [f for f in found if f[0] == "empty-table-header" and "<math" in f[1]]
+    assert [one for one in found if one not in of_formulas] == []
 
 
 def test_formulas_are_set_in_their_typeface(opened):

@@ -1,7 +1,8 @@
 // A convolution to move: numbers that follow the window, forward and backward.
 //
 // State goes one way: controls and grids change the state, `render` computes all numbers
-// from it, `mark` shades what belongs to the chosen output pixel.
+// from it, `mark` shades what belongs to the chosen output pixel. `arrange` makes the
+// grids, one for each channel where there are several.
 
 const MINUS = "−";
 
@@ -23,9 +24,29 @@ function element(name, properties = {}, ...children) {
 
 let widgets = 0; // for ids
 
+/** A control under its label. */
+function labelledBy(prefix, words, control) {
+  control.id = `${prefix}-${words.replace(/\W/g, "")}`;
+  const shown = words[0].toUpperCase() + words.slice(1);
+  return element("span", {}, element("label", { htmlFor: control.id, textContent: shown }), control);
+}
+
+function selectOf(names, chosen, act) {
+  const select = element("select", {}, ...names.map((name) => new Option(name, name)));
+  select.value = String(chosen);
+  select.addEventListener("change", () => act(select.value));
+  return select;
+}
+
+function buttonOf(words, act) {
+  const button = element("button", { type: "button", textContent: words });
+  button.addEventListener("click", act);
+  return button;
+}
+
 /** Numbers in rows and columns; arrow keys move in it, one of its cells takes the focus. */
 class Grid {
-  constructor(caption, { onChoose, onKey, onPaint } = {}) {
+  constructor(caption, { onChoose, onKey, onPaint, moves = false } = {}) {
     this.caption = element("p", { className: "name", id: `grid-${(widgets += 1)}` });
     const [name, hint] = caption.split(": ");
     this.caption.append(name, ...(hint ? [element("small", { textContent: hint })] : []));
@@ -49,22 +70,22 @@ class Grid {
         this.choose(this.at[0] + step[0], this.at[1] + step[1], true);
       } else if (onKey?.(event.key, this.at)) event.preventDefault();
     });
-    const pointed = (event) => {
-      const cell = event.target.closest("td");
+    const pointed = (element) => {
+      const cell = this.table.contains(element) && element.closest("td");
       return cell && [cell.parentElement.rowIndex, cell.cellIndex];
     };
     this.table.addEventListener("pointerdown", (event) => {
-      const at = pointed(event);
+      const at = pointed(event.target);
       if (!at) return;
       this.choose(...at);
       onPaint?.(at, true);
     });
-    if (onPaint)
-      this.table.addEventListener("pointermove", (event) => {
-        if (!event.buttons || event.pointerType === "touch") return;
-        const at = pointed(event);
-        if (at) onPaint(at, false);
-      });
+    if (!moves) return;
+    this.table.classList.add("drawn");
+    this.table.addEventListener("pointermove", (event) => {
+      const at = event.buttons && pointed(document.elementFromPoint(event.clientX, event.clientY));
+      if (at) onPaint(at, false);
+    });
   }
 
   /** Write the numbers; cells are made anew only when there are more or fewer. */
@@ -106,6 +127,14 @@ class Grid {
     this.onChoose(at);
   }
 
+  /** Scroll a wide grid so far that this column is seen. */
+  keepInSight(column) {
+    const { offsetLeft, offsetWidth } = this.cells[0][column];
+    const { scrollLeft, clientWidth } = this.box;
+    if (offsetLeft < scrollLeft || offsetLeft + offsetWidth > scrollLeft + clientWidth)
+      this.box.scrollLeft = offsetLeft - clientWidth / 2;
+  }
+
   /** Shade these cells, given as [row, column], and no others; some may lie outside. */
   mark(places) {
     for (const cell of this.marked ?? []) cell.classList.remove("window");
@@ -114,15 +143,26 @@ class Grid {
   }
 }
 
+/** Channels made of one: the picture itself, its transpose, its mirror image. */
+export function inChannels(rows, channels) {
+  const others = [
+    rows,
+    rows[0].map((_, j) => rows.map((row) => row[j])),
+    rows.map((row) => [...row].reverse()),
+  ];
+  return others.slice(0, channels).map((other) => other.map((row) => [...row]));
+}
+
 /** One convolution to move; `part` is "forward" or "backward". */
 class Movable {
   constructor(place, part) {
     this.backwards = part === "backward";
-    this.image = PICTURES["Corner, 6 × 6"].map((row) => [...row]);
-    this.kernel = KERNELS["Sobel, vertical edges"].map((row) => [...row]);
-    this.how = { stride: 1, padding: 0, dilation: 1 };
-    this.at = [1, 1];
-    this.gradient = [];
+    const { picture, kernel, channels, at, ...how } = STARTS[part];
+    Object.assign(this, { how, at, channels, gradient: [] });
+    this.picture = picture;
+    this.image = inChannels(PICTURES[picture], channels);
+    this.kernelName = kernel;
+    this.kernel = inChannels(KERNELS[kernel], channels);
     this.root = element("div", { className: "for-scripts moved" });
     this.root.setAttribute("role", "group");
     this.root.setAttribute(
@@ -131,84 +171,154 @@ class Movable {
     );
     this.build();
     place.append(this.root);
-    this.render();
+    this.arrange();
   }
 
+  /** The controls, which stay; and what the numbers are told in. */
   build() {
     const number = (widgets += 1);
-    const labelled = (words, control) => {
-      control.id = `movable-${number}-${words.replace(/\W/g, "")}`;
-      return element("span", {}, element("label", { htmlFor: control.id, textContent: words }), control);
-    };
-    const choice = (words, names, chosen, act) => {
-      const select = element("select", {}, ...names.map((name) => new Option(name, name)));
-      select.value = chosen;
-      select.addEventListener("change", () => act(select.value));
-      return labelled(words, select);
-    };
-    const copy = (values) => values.map((row) => [...row]);
+    const labelled = (words, control) => labelledBy(`movable-${number}`, words, control);
+    const choice = (words, names, chosen, act) =>
+      labelled(words, selectOf(names, chosen, act));
     const whole = (name, from, to) =>
-      choice(
-        name[0].toUpperCase() + name.slice(1),
-        range(to - from + 1, (n) => String(from + n)),
-        String(this.how[name]),
-        (value) => {
-          this.how[name] = Number(value);
-          this.render();
-        },
-      );
+      choice(name, range(to - from + 1, (n) => String(from + n)), this.how[name], (value) => {
+        this.how[name] = Number(value);
+        this.render();
+      });
     this.controls = element(
       "div",
       { className: "controls" },
-      choice("Image", Object.keys(PICTURES), "Corner, 6 × 6", (name) => {
-        this.image = copy(PICTURES[name]);
+      choice("Image", Object.keys(PICTURES), this.picture, (name) => {
+        this.picture = name;
+        this.image = inChannels(PICTURES[name], this.channels);
         this.render();
       }),
-      choice("Kernel", Object.keys(KERNELS), "Sobel, vertical edges", (name) => {
-        this.kernel = copy(KERNELS[name]);
+      choice("Kernel", Object.keys(KERNELS), this.kernelName, (name) => {
+        this.kernelName = name;
+        this.kernel = inChannels(KERNELS[name], this.channels);
         this.writeKernel();
         this.render();
+      }),
+      choice("Channels", ["1", "2", "3"], this.channels, (value) => {
+        this.channels = Number(value);
+        this.image = inChannels(PICTURES[this.picture], this.channels);
+        this.kernel = inChannels(KERNELS[this.kernelName], this.channels);
+        this.arrange();
       }),
       whole("stride", 1, 3),
       whole("padding", 0, 2),
       whole("dilation", 1, 2),
     );
-    this.input = new Grid("Image: click or type 0 to 9 to draw", {
+    if (this.backwards) {
+      this.amount = element("input", { type: "text", inputMode: "decimal", value: "1" });
+      this.controls.append(
+        labelled("Gradient to put", this.amount),
+        buttonOf("Everywhere", () => this.fill(() => this.put())),
+        buttonOf("Nowhere", () => this.fill(() => 0)),
+      );
+    }
+    this.sentence = element("p", { className: "sentence" });
+    this.sentence.setAttribute("role", "status");
+    this.size = element("p", { className: "size" });
+    this.grids = element("div");
+    this.root.append(this.controls, this.size, this.grids);
+  }
+
+  /** Grids for the channels that there are. */
+  arrange() {
+    const each = (make) => range(this.channels, make);
+    const named = (name, c) => {
+      const [before, hint] = name.split(": ");
+      const channel = this.channels > 1 ? `, channel ${c + 1}` : "";
+      return before + channel + (hint ? `: ${hint}` : "");
+    };
+    const row = (...grids) =>
+      element("div", { className: "grids" }, ...grids.flat().map((grid) => grid.root ?? grid));
+    this.inputs = each((c) => this.inputGrid(c, named("Image: click or type 0 to 9 to draw", c)));
+    this.kernelFields = each((c) => this.fieldsOf(c));
+    const kernels = each((c) =>
+      element(
+        "div",
+        { className: "grid" },
+        element(
+          "p",
+          { className: "name" },
+          named("Kernel", c),
+          element("small", { textContent: "type other numbers" }),
+        ),
+        element("div", { className: "kernel" }, ...this.kernelFields[c].flat()),
+      ),
+    );
+    this.output = this.outputGrid();
+    if (this.backwards) {
+      this.imageGradients = each(
+        (c) => new Grid(named("Gradient of the image: shares added up, as fold does", c)),
+      );
+      this.kernelGradients = each(
+        (c) => new Grid(named("Gradient of the kernel: pixels × gradients, added up", c)),
+      );
+      this.shares = new Grid(
+        "Shares: in each column kernel × gradient of one output; fold adds up those of a pixel",
+      );
+      this.grids.replaceChildren(
+        row(this.output, this.imageGradients),
+        this.sentence,
+        row(kernels, this.kernelGradients, this.inputs),
+        this.shares.root,
+      );
+    } else {
+      this.products = each((c) => new Grid(named("Products: window × kernel", c)));
+      this.unfolded = new Grid("Unfolded: each column is a window");
+      this.grids.replaceChildren(
+        row(this.inputs, this.output),
+        this.sentence,
+        row(kernels, this.products),
+        this.unfolded.root,
+      );
+    }
+    this.writeKernel();
+    this.render();
+  }
+
+  inputGrid(c, name) {
+    return new Grid(name, {
       onChoose: () => {},
       onKey: (key, [i, j]) => {
         if (!/^[0-9 ]$/.test(key)) return false;
-        this.image[i][j] = key === " " ? 9 - this.image[i][j] : Number(key);
+        this.image[c][i][j] = key === " " ? 9 - this.image[c][i][j] : Number(key);
         this.render();
         return true;
       },
       onPaint: ([i, j], first) => {
-        if (first) this.ink = this.image[i][j] > 4 ? 0 : 9;
-        if (this.image[i][j] === this.ink) return;
-        this.image[i][j] = this.ink;
+        if (first) this.ink = this.image[c][i][j] > 4 ? 0 : 9;
+        if (this.image[c][i][j] === this.ink) return;
+        this.image[c][i][j] = this.ink;
         this.render();
       },
+      moves: true,
     });
-    this.kernelFields = range(3, (p) =>
+  }
+
+  fieldsOf(c) {
+    const channel = this.channels > 1 ? `, channel ${c + 1}` : "";
+    return range(3, (p) =>
       range(3, (q) => {
         const field = element("input", { type: "text", inputMode: "decimal", autocomplete: "off" });
-        field.setAttribute("aria-label", `Kernel, row ${p + 1}, column ${q + 1}`);
+        field.setAttribute("aria-label", `Kernel${channel}, row ${p + 1}, column ${q + 1}`);
         field.addEventListener("input", () => {
           const value = typed(field.value);
           field.setAttribute("aria-invalid", String(!Number.isFinite(value)));
           if (!Number.isFinite(value)) return;
-          this.kernel[p][q] = value;
+          this.kernel[c][p][q] = value;
           this.render();
         });
         return field;
       }),
     );
-    this.kernelBox = element(
-      "div",
-      { className: "grid" },
-      element("p", { className: "name" }, "Kernel", element("small", { textContent: "type other numbers" })),
-      element("div", { className: "kernel" }, ...this.kernelFields.flat()),
-    );
-    this.output = new Grid(
+  }
+
+  outputGrid() {
+    return new Grid(
       this.backwards
         ? "Gradient at the output: click or press Enter to put one"
         : "Output: click, or arrow keys, to move the window",
@@ -225,41 +335,11 @@ class Movable {
         onPaint: this.backwards ? (at, first) => first && this.toggle(at) : undefined,
       },
     );
-    this.sentence = element("p", { className: "sentence" });
-    this.sentence.setAttribute("role", "status");
-    this.size = element("p", { className: "size" });
-    const rows = [this.controls, this.size];
-    if (this.backwards) {
-      this.amount = element("input", { type: "text", inputMode: "decimal", value: "1" });
-      const all = element("button", { type: "button", textContent: "Everywhere" });
-      all.addEventListener("click", () => this.fill(() => this.put()));
-      const none = element("button", { type: "button", textContent: "Nowhere" });
-      none.addEventListener("click", () => this.fill(() => 0));
-      this.controls.append(labelled("Gradient to put", this.amount), all, none);
-      this.imageGradient = new Grid("Gradient of the image: shares added up, as fold does");
-      this.kernelGradient = new Grid("Gradient of the kernel: pixels × gradients, added up");
-      rows.push(
-        element("div", { className: "grids" }, this.output.root, this.imageGradient.root),
-        this.sentence,
-        element("div", { className: "grids" }, this.kernelBox, this.kernelGradient.root, this.input.root),
-      );
-    } else {
-      this.products = new Grid("Products: window × kernel");
-      this.unfolded = new Grid("Unfolded: each column is a window");
-      rows.push(
-        element("div", { className: "grids" }, this.input.root, this.output.root),
-        this.sentence,
-        element("div", { className: "grids" }, this.kernelBox, this.products.root),
-        this.unfolded.root,
-      );
-    }
-    this.root.append(...rows);
-    this.writeKernel();
   }
 
   writeKernel() {
-    this.kernelFields.flat().forEach((field, n) => {
-      field.value = written(this.kernel[Math.floor(n / 3)][n % 3]);
+    this.kernelFields.flat(2).forEach((field, n) => {
+      field.value = written(this.kernel.flat(2)[n]);
       field.setAttribute("aria-invalid", "false");
     });
   }
@@ -280,10 +360,11 @@ class Movable {
   }
 
   render() {
-    const [image, kernels] = [[this.image], [[this.kernel]]];
-    const [, rows, columns] = outputShape(image, kernels, this.how);
+    const { image, how } = this;
+    const kernels = [this.kernel];
+    const [, rows, columns] = outputShape(image, kernels, how);
     this.tellSize(rows, columns);
-    this.input.show(this.image, 9);
+    this.inputs.forEach((grid, c) => grid.show(image[c], 9));
     const fits = rows > 0 && columns > 0;
     this.root.classList.toggle("unfit", !fits);
     if (!fits) {
@@ -297,13 +378,15 @@ class Movable {
       this.gradient[this.at[0]][this.at[1]] = this.backwards ? this.put() : 0;
     }
     if (this.backwards) {
-      const { imageGradient, kernelGradients } = backward(image, kernels, this.how, [this.gradient]);
+      const { imageGradient, kernelGradients } = backward(image, kernels, how, [this.gradient]);
+      const output = this.gradient.flat();
       this.output.show(this.gradient);
-      this.imageGradient.show(imageGradient[0]);
-      this.kernelGradient.show(kernelGradients[0][0]);
+      this.imageGradients.forEach((grid, c) => grid.show(imageGradient[c]));
+      this.kernelGradients.forEach((grid, c) => grid.show(kernelGradients[0][c]));
+      this.shares.show(this.kernel.flat(2).map((entry) => output.map((value) => entry * value)));
     } else {
-      this.output.show(convolve(image, kernels, this.how)[0]);
-      this.unfolded.show(unfold(image, kernels, this.how), 9);
+      this.output.show(convolve(image, kernels, how)[0]);
+      this.unfolded.show(unfold(image, kernels, how), 9);
     }
     this.output.cells[this.output.at[0]][this.output.at[1]].tabIndex = -1;
     this.output.at = this.at;
@@ -313,7 +396,7 @@ class Movable {
 
   tellSize(rows, columns) {
     const { stride, padding, dilation } = this.how;
-    const size = this.image.length;
+    const size = this.image[0].length;
     this.size.textContent =
       `Output size: ⌊(${size} + 2 · ${padding} ${MINUS} ${dilation} · (3 ${MINUS} 1) ${MINUS} 1) / ` +
       `${stride}⌋ + 1 = ${written(rows)}` +
@@ -324,35 +407,37 @@ class Movable {
   mark() {
     const [i, j] = this.at;
     const window = [];
-    visitWindow(i, j, [1, 3, 3], this.how, (_, p, q, row, column) =>
-      window.push({ p, q, row, column, value: this.image[row]?.[column] ?? 0 }),
+    visitWindow(i, j, [this.channels, 3, 3], this.how, (c, p, q, row, column) =>
+      window.push({ c, p, q, row, column, value: this.image[c][row]?.[column] ?? 0 }),
     );
-    const places = window.map(({ row, column }) => [row, column]);
-    this.input.mark(places);
+    const places = window.filter(({ c }) => c === 0).map(({ row, column }) => [row, column]);
+    this.inputs.forEach((grid) => grid.mark(places));
     this.output.mark([[i, j]]);
     const place = `row ${i + 1}, column ${j + 1}`;
+    const matrix = this.backwards ? this.shares : this.unfolded;
+    const column = i * this.output.shape[1] + j;
+    matrix.mark(window.map((_, entry) => [entry, column]));
+    matrix.keepInSight(column);
     if (this.backwards) {
-      this.imageGradient.mark(places);
+      this.imageGradients.forEach((grid) => grid.mark(places));
       const gradient = this.gradient[i][j];
-      const reached = window.filter(({ row, column }) => this.image[row]?.[column] !== undefined);
+      const reached = window.filter(({ c, row, column }) => this.image[c][row]?.[column] !== undefined);
       this.sentence.textContent = gradient
         ? `Output ${place} has the gradient ${written(gradient)}: it hands ${written(gradient)} × the kernel ` +
           `to ${reached.length} pixels (outlined), and ${written(gradient)} × their values to the kernel.`
         : `Output ${place} has no gradient: it hands nothing to the ${reached.length} outlined pixels.`;
       return;
     }
-    const products = zeros(1, 3, 3)[0];
-    for (const { p, q, value } of window) products[p][q] = value * this.kernel[p][q];
-    this.products.show(products);
-    const column = i * this.output.shape[1] + j;
-    this.unfolded.mark(window.map((_, entry) => [entry, column]));
-    const cell = this.unfolded.cells[0][column];
-    const box = this.unfolded.box;
-    if (cell.offsetLeft < box.scrollLeft || cell.offsetLeft + cell.offsetWidth > box.scrollLeft + box.clientWidth)
-      box.scrollLeft = cell.offsetLeft - box.clientWidth / 2;
-    const terms = window.map(({ p, q, value }) => `${written(value)}·${bracketed(this.kernel[p][q])}`);
-    const sum = products.flat().reduce((a, b) => a + b, 0);
-    this.sentence.textContent = `Output ${place}: ${terms.join(" + ")} = ${written(sum)}`;
+    const products = zeros(this.channels, 3, 3);
+    for (const { c, p, q, value } of window) products[c][p][q] = value * this.kernel[c][p][q];
+    this.products.forEach((grid, c) => grid.show(products[c]));
+    const sums = products.map((channel) => channel.flat().reduce((a, b) => a + b, 0));
+    const total = written(sums.reduce((a, b) => a + b, 0));
+    const terms =
+      this.channels > 1
+        ? sums.map((sum, c) => `${bracketed(sum)} from channel ${c + 1}`)
+        : window.map(({ c, p, q, value }) => `${written(value)}·${bracketed(this.kernel[c][p][q])}`);
+    this.sentence.textContent = `Output ${place}: ${terms.join(" + ")} = ${total}`;
   }
 }
 

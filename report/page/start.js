@@ -38,4 +38,7 @@ addCopyButtons(main, say);
 addPreviews(main);
 offerPlace(tools);
 followReader(nav, main, keepPlace);
-for (const place of main.querySelectorAll(".movable")) new Movable(place, place.dataset.part);
+for (const place of main.querySelectorAll(".movable")) {
+  const Made = "digit" in STARTS[place.dataset.part] ? Readers : Movable;
+  new Made(place, place.dataset.part);
+}
