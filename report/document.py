@@ -103,11 +103,8 @@ class Document:
             for formula in formulas:
                 try:
                     typeset |= mathematics.to_typst([formula])
-                except pandoc.PandocError as error:
-                    if self.strict:
-                        self.findings.add(formulas[formula], str(error))
-                    else:
-                        self.show_source_of({formula})
+                except pandoc.PandocError:
+                    self.show_source_of({formula})
             if self.strict:
                 self.findings.refuse()
             return typeset
@@ -117,7 +114,7 @@ class Document:
         for formula in formulas:
             self.findings.add(
                 self._places[formula],
-                f"a formula is shown as its source, as it cannot be set: {formula}",
+                f"a formula cannot be set, and is shown as its source: {formula}",
             )
 
         def action(kind: str, content: Any) -> Element | None:

@@ -59,13 +59,17 @@ def troubles(diagnostic: str, source: str) -> list[Trouble]:
         numbers = [int(n) for n in re.findall(r"report\.typ:(\d+):", part)]
         place = _place(lines, max(numbers, default=0))
         if sign := re.search(r'the text `"(.*)"` could not be displayed', message):
-            signs.setdefault(place, {})[sign[1]] = None
+            signs.setdefault(place, {})[_unescaped(sign[1])] = None
         else:
             found[Trouble(message, place)] = None
     return [
         *(Trouble("", place, " ".join(some)) for place, some in signs.items()),
         *found,
     ]
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\u\{([0-9a-f]+)\}", lambda sign: chr(int(sign[1], 16)), text)
 
 
 def _place(lines: list[str], number: int) -> str:

@@ -84,7 +84,8 @@ def test_the_same_figure_gives_the_same_bytes(displayed, tmp_path, format):
 @pytest.mark.parametrize("key", ["../outside", "a/b", "a b", "", ".", "..", "a\n"])
 def test_a_key_names_a_file_and_an_anchor_or_is_refused(displayed, tmp_path, key):
     with pytest.raises(ValueError, match="the key is "):
-        figures.show(plt.figure(), key, "C.", "A.")
+        figures.show(draw(), key, "C.", "A.")
+    plt.close("all")
     with pytest.raises(ValueError, match="the key is "):
         text.table(key, "C.", ["a"], [["x"]])
     assert not [*tmp_path.rglob("*.svg")] and displayed == []
