@@ -2,7 +2,8 @@
 VENV ?= .venv
 PYTHON_IN_VENV = "$(VENV)/bin/python"
 
-.PHONY: help environment report test quick reproduce bench check notebooks lock say-report
+.PHONY: help environment report test quick reproduce bench check notebooks editions lock \
+	say-report
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +40,9 @@ notebooks: environment ## run the notebooks in place: their outputs, figures/, f
 	$(PYTHON_IN_VENV) -m report.navigation
 	$(PYTHON_IN_VENV) -m report --in-place
 	$(PYTHON_IN_VENV) -m report.readme
+
+editions: environment ## write the notebooks for courses, with answers and without, into build/editions/
+	@$(PYTHON_IN_VENV) -m report.editions
 
 environment: ## only make the environment (VENV=.venv, with PYTHON=python3), as all others do first
 	@sh environment.sh "$(VENV)"

@@ -12,7 +12,7 @@ from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from report import pandoc
+from report import exercises, pandoc
 from report.folding import without_title
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -55,6 +55,8 @@ class ChapterExporter(TemplateExporter):
         for jinja_filter in (
             quoted,
             without_title,
+            exercises.without_markers,
+            exercises.exercise_key,
             code_block,
             formulas_in_one_line,
             output_kind,
