@@ -47,6 +47,8 @@ let fields = 0; // for ids
 
 /** Put a field and a button before the hints, where an answer can be checked here. */
 export function addCheck(place) {
+  const answer = place.previousElementSibling;
+  if (answer?.matches("details")) place.after(answer); // last, below the hints
   const exercise = JSON.parse(place.dataset.exercise);
   if (exercise.kind === "function") {
     place.prepend(
