@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON_IN_VENV = "$(VENV)/bin/python"
 
-.PHONY: help environment report test quick reproduce bench check notebooks editions lock \
+.PHONY: help environment report test quick colab reproduce bench check notebooks editions lock \
 	say-report
 
 help: ## this list
@@ -27,6 +27,9 @@ check: environment ## lint and format of code and notebooks, types; is all gener
 	$(PYTHON_IN_VENV) -m mypy
 	$(PYTHON_IN_VENV) -m report.navigation --check
 	$(PYTHON_IN_VENV) -m report.readme --check
+
+colab: environment ## run all notebooks with what Colab has (COLAB_PYTHON=python3.13), and compare
+	$(PYTHON_IN_VENV) -m report.replica --python "$${COLAB_PYTHON:-python3.13}"
 
 reproduce: environment ## train again all recorded runs (ONLY=03: those of one notebook) and compare
 	$(PYTHON_IN_VENV) -m report.reproduce $(ONLY)

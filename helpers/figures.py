@@ -12,7 +12,6 @@ import seaborn as sns
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from helpers import compact, project
@@ -165,8 +164,13 @@ def rows_of_whiskers(
     labels = [f"{name} (chosen)" if name == chosen else name for name in names]
     axes.set_yticks(range(len(names)), labels)
     axes.set(xlabel=quantity, ylim=(len(names) - 0.4, -0.6))
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_major_formatter(as_percent)
     return figure
+
+
+def as_percent(share: float, _position: float | None = None) -> str:
+    """What a tick at a share says, exactly, on axes of any scale: 0.015 is 1.5%."""
+    return f"{100 * share:.6g}%"
 
 
 def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") -> None:
@@ -176,9 +180,10 @@ def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") 
     `key` names it (`<key>.svg`) and the anchor (`#fig-<key>`); `caption`
     is Markdown and states the claim, n and the data set; `alt` describes axes, trend
     and extremes for a reader who cannot see the figure. `format` is "svg", or "png"
-    for figures that are mostly photographs. Raises ValueError when caption or alt is
-    empty, or the figure is wider than the page.
+    for figures that are mostly photographs. Raises ValueError for a key that cannot
+    name a file, when caption or alt is empty, or the figure is wider than the page.
     """
+    project.check_key(key)
     width = figure.get_size_inches()[0]
     if not caption.strip() or not alt.strip():
         raise ValueError(f"figure {key!r} needs a caption and an alternative text")

@@ -1,13 +1,17 @@
 """The document: all chapters, numbered, with their references resolved."""
 
+import re
 from collections.abc import Iterable
+from typing import Any
 
-from pandocfilters import Link, Str, stringify
+from pandocfilters import Code, Div, Para, Strong, stringify
 
-from report import mathematics, pandoc, project
-from report.chapter import TEMPLATES, Chapter
-from report.errors import ReportError
-from report.numbering import Numbering, Place
+from report import mathematics, pandoc
+from report.chapter import Chapter
+from report.findings import Findings, Place
+from report.front import Front, ours
+from report.numbering import Numbering
+from report.pandoc import Element
 from report.references import References
 
 QUICK_BANNER = "A quick run on small data: these are not the report's figures"
@@ -16,46 +20,128 @@ QUICK_BANNER = "A quick run on small data: these are not the report's figures"
 class Document:
     """Chapters as one document.
 
+    front: what stands before them, without it that of this project's report. strict:
+    whether ReportError is raised for what is not of the report's form, with one line
+    for each finding; else all is exported, and `findings` tell what was done. numbered:
+    whether headings are.
+
     Attributes: `blocks`, `images` (file name to bytes), `formulas` (LaTeX to Typst),
-    `environment`, `metadata` for pandoc's templates. Raises ReportError with one line
-    for each thing that cannot be printed, and each reference that leads nowhere.
+    `environment`, `findings`, `metadata` for pandoc's templates; `unset`, what stands
+    on paper for signs that no typeface has.
     """
 
-    def __init__(self, chapters: list[Chapter]) -> None:
+    def __init__(
+        self,
+        chapters: list[Chapter],
+        *,
+        front: Front | None = None,
+        strict: bool = True,
+        numbered: bool = True,
+    ) -> None:
+        front = front or ours()
+        self.strict, self.language = strict, front.language
         self.images = {
             name: content for c in chapters for name, content in c.images.items()
         }
-        numbering = Numbering()
+        self.unset: dict[int, str] = {}
+        self.findings = Findings(tuple(n for c in chapters for n in c.findings.lines))
+        numbering = Numbering(self.findings, strict, numbered, front.single)
         cells = [cell for c in chapters for cell in numbering.cells(c)]
-        references = References(chapters, numbering.targets)
-        self.blocks = []
+        references = References(chapters, numbering, front.repository)
+        self.blocks: list = []
         for place, chapter, blocks in cells:
-            self.blocks += references.resolved(blocks, place, chapter)
+            resolved = references.resolved(blocks, place, chapter)
+            self.blocks += [_mark(place), *resolved]
         self.images |= numbering.stills
-        errors = numbering.errors + references.errors
-        if errors:
-            raise ReportError(*errors)
-        self.formulas = _typeset(numbering.formulas)
+        if strict:
+            self.findings.refuse()
+        self.formulas = self._typeset(numbering.formulas)
         self.environment = Environment(numbering.environments)
-        self.metadata = self._metadata()
+        title = front.title or numbering.title or pandoc.words(_title(chapters))
+        if (
+            front.title
+            and numbering.title
+            and stringify(front.title) != stringify(numbering.title)
+        ):
+            self.blocks.insert(0, Para([Strong(numbering.title)]))
+        self.metadata = self._metadata(front, title)
 
-    def _metadata(self) -> dict:
-        """Return what the templates of both outputs print around the chapters."""
-        title, subtitle = pandoc.read((TEMPLATES / "title.md").read_text("utf-8"))
-        return {
-            "title": {"t": "MetaInlines", "c": title["c"][2]},
-            "subtitle": {"t": "MetaInlines", "c": subtitle["c"]},
-            "description": stringify(subtitle["c"]),
+    def _metadata(self, front: Front, title: list) -> dict:
+        """Return what the templates of all outputs print around the chapters."""
+        by = ", ".join(front.authors)
+        description = (
+            front.description or f"{stringify(title)}{f', {by}' if by else ''}"
+        )
+        told: dict[str, Any] = {
+            "title": _inlines(title),
+            "title-text": stringify(title),
+            "description": description,
+            "lang": self.language,
+            "language": self.language.partition("-")[0].lower(),
+            "article": front.single,
+            "authors": [{"name": name} for name in front.authors],
+            "date": front.date,
             "quick": self.environment.profile == "quick",
             "banner": QUICK_BANNER,
             "facts": [{"name": n, "value": v} for n, v in self.environment.facts],
-            "repository": {"t": "MetaInlines", "c": [_link(project.repository())]},
+            "licences": [{"name": n, "value": _inlines(v)} for n, v in front.licences],
+        }
+        if front.subtitle:
+            told["subtitle"] = _inlines(front.subtitle)
+        return {name: value for name, value in told.items() if value != ""}
+
+    def _typeset(self, formulas: dict[str, Place]) -> dict[str, str]:
+        """Return LaTeX to Typst for all formulas; what fails is shown as its source.
+
+        Raises ReportError, which says where those stand, in a strict document.
+        """
+        self._places = formulas
+        try:
+            return mathematics.to_typst(formulas)
+        except pandoc.PandocError:
+            typeset: dict[str, str] = {}
+            for formula in formulas:
+                try:
+                    typeset |= mathematics.to_typst([formula])
+                except pandoc.PandocError:
+                    self.show_source_of({formula})
+            if self.strict:
+                self.findings.refuse()
+            return typeset
+
+    def show_source_of(self, formulas: set[str]) -> None:
+        """Set the LaTeX of formulas in their place, and tell where."""
+        for formula in formulas:
+            self.findings.add(
+                self._places[formula],
+                f"a formula cannot be set, and is shown as its source: {formula}",
+            )
+
+        def action(kind: str, content: Any) -> Element | None:
+            if kind == "Math" and content[1] in formulas:
+                return Code(["", [], []], content[1])
+            return None
+
+        self.blocks = pandoc.transformed(self.blocks, action)
+        self.formulas = {
+            latex: typst
+            for latex, typst in getattr(self, "formulas", {}).items()
+            if latex not in formulas
         }
 
 
-def _link(address: str) -> dict:
-    text = [Str(address.removeprefix("https://"))]
-    return Link(["", [], []], text, [address, ""])
+def _mark(place: Place) -> Element:
+    """Return what tells the writer of paper in which cell a line stands."""
+    return Div(["", ["place"], [["cell", str(place)]]], [])
+
+
+def _title(chapters: list[Chapter]) -> str:
+    """Return the name of a notebook as a title, for want of one."""
+    return " ".join(re.split(r"[-_\s]+", chapters[0].name)) if chapters else "Report"
+
+
+def _inlines(inlines: list) -> Element:
+    return {"t": "MetaInlines", "c": inlines}
 
 
 class Environment:
@@ -86,17 +172,3 @@ class Environment:
 
 def _together(values: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(values))
-
-
-def _typeset(formulas: dict[str, Place]) -> dict[str, str]:
-    """Return LaTeX to Typst for all formulas; say where those stand that fail."""
-    try:
-        return mathematics.to_typst(formulas)
-    except pandoc.PandocError:
-        errors = []
-        for formula, place in formulas.items():
-            try:
-                mathematics.to_typst([formula])
-            except pandoc.PandocError as error:
-                errors.append(f"{place}: {error}")
-        raise ReportError(*errors) from None

@@ -10,6 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -88,7 +89,7 @@ class Executor:
         """
         content = nbformat.read(notebook, as_version=4)
         started = time.monotonic()
-        _run(content, notebook, self.variables)
+        run(content, notebook, self.variables)
         took = time.monotonic() - started
         print(f"{notebook.stem}: executed in {took:.0f} s", flush=True)
         EXECUTED.mkdir(parents=True, exist_ok=True)
@@ -208,7 +209,14 @@ def _code(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def _run(content: NotebookNode, notebook: Path, variables: dict[str, str]) -> None:
+def run(
+    content: NotebookNode, notebook: Path, variables: dict[str, str], **options: Any
+) -> None:
+    """Execute `content`, the content of the file `notebook`, and keep its outputs.
+
+    options: of nbclient's NotebookClient, instead of those set here. Raises
+    ReportError, with the traceback, when a cell fails.
+    """
     current: int | None = None
 
     def begin(cell_index: int, **_: object) -> None:
@@ -218,18 +226,18 @@ def _run(content: NotebookNode, notebook: Path, variables: dict[str, str]) -> No
     with tqdm(
         desc=notebook.stem, total=len(_code(content)), disable=None, leave=False
     ) as bar:
-        client = NotebookClient(
-            content,
-            kernel_name="python3",
-            timeout=None,
-            record_timing=False,
-            store_widget_state=False,
-            coalesce_streams=True,  # else what one cell prints may come in pieces
-            resources={"metadata": {"path": str(notebook.parent)}},
-            extra_arguments=["--log-level=ERROR"],
-            on_cell_start=begin,
-            on_cell_executed=lambda **_: bar.update(),
-        )
+        settings: dict[str, Any] = {
+            "kernel_name": "python3",
+            "timeout": None,
+            "record_timing": False,
+            "store_widget_state": False,
+            "coalesce_streams": True,  # else what one cell prints may come in pieces
+            "resources": {"metadata": {"path": str(notebook.parent)}},
+            "extra_arguments": ["--log-level=ERROR"],
+            "on_cell_start": begin,
+            "on_cell_executed": lambda **_: bar.update(),
+        }
+        client = NotebookClient(content, **settings | options)
         try:
             client.execute(env=os.environ | {"TQDM_DISABLE": "1"} | variables)
         except (CellExecutionError, DeadKernelError) as error:

@@ -20,7 +20,7 @@ def without_markers(source: str) -> str:
     return "\n".join(line for line in lines if line.strip() not in (BEGIN, END))
 
 
-def exercise_key(source: str) -> str:
+def key_of(source: str) -> str:
     """Return the key of the exercise that a cell checks, "" when it checks none."""
     found = CHECK.search(source)
     return found[1] if found else ""

@@ -13,17 +13,19 @@ from pandocfilters import (
     Math,
     Plain,
     RawBlock,
+    RawInline,
     Span,
     Str,
     stringify,
 )
 
-from report import exercises, font, mathematics, pandoc, script
+from report import exercises, font, mathematics, pandoc, raw_html, script
 from report.chapter import TEMPLATES
 from report.document import Document
 from report.pandoc import Element
 
-MIME_TYPES = {".png": "image/png", ".woff": "font/woff"}
+MIME_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".gif": "image/gif"}
+MIME_TYPES |= {".svg": "image/svg+xml", ".woff": "font/woff"}
 # What stands for itself in the address of an SVG: not <, > and quotation marks, which
 # could be taken for those of the page, not # and %, which have a meaning there.
 ADDRESS_SIGNS = " !$'()*+,-./:;=?@[]^_`{|}~"
@@ -54,8 +56,11 @@ def write(document: Document) -> str:
             attributes, caption, blocks = content
             box = _scrolling(_label(caption), blocks)
             return {"t": "Figure", "c": [attributes, caption, [box]]}
-        if kind == "CodeBlock" and "python" not in content[0][1]:
+        if kind == "CodeBlock" and not content[0][1]:
             return _scrolling("Text", [CodeBlock(*content)], "text")
+        if kind == "CodeBlock" and "stderr" in content[0][1]:
+            plain = CodeBlock(["", [], []], content[1])
+            return _scrolling("Messages", [plain], "text", "stderr")
         if kind == "Div":
             return _div(*content)
         return None
@@ -117,10 +122,15 @@ def _token(found: re.Match) -> str:
 
 def _address(file: str, content: bytes) -> str:
     """Return a picture as an address: that of an SVG is text, shorter than base64."""
-    if PurePath(file).suffix != ".svg":
+    if PurePath(file).suffix != ".svg" or not _is_plain(content):
         return _base64(file, content)
     text = content.decode().replace("'", "&apos;").replace('"', "'")
     return f"data:image/svg+xml,{quote(text, safe=ADDRESS_SIGNS)}"
+
+
+def _is_plain(drawing: bytes) -> bool:
+    """Whether quotation marks in a drawing stand around attributes alone."""
+    return b"CDATA" not in drawing and b"encoding=" not in drawing[:99].lower()
 
 
 def _base64(file: str, content: bytes) -> str:
@@ -154,7 +164,8 @@ def _table(content: list) -> dict:
     for body in bodies:
         body[1] = 1
         for _, cells in body[3]:
-            cells[0][0] = ["", [], [["scope", "row"]]]
+            if cells:
+                cells[0][0] = ["", [], [["scope", "row"]]]
     # In a div the caption can stay in view while a wide table scrolls.
     kept = [None, [Div(["", [], []], caption[1])] if caption[1] else []]
     table = {"t": "Table", "c": [attributes, kept, columns, head, bodies, foot]}
@@ -169,8 +180,23 @@ def _details(summary: str, blocks: list) -> list:
     ]
 
 
+def _html_details(blocks: list) -> list:
+    """Return what the author of a notebook has folded, with its summary."""
+    inlines: list = []
+    if blocks and blocks[0]["t"] == "Div" and raw_html.SUMMARY in blocks[0]["c"][0][1]:
+        inlines = [i for b in blocks[0]["c"][1] for i in b["c"]]
+        blocks = blocks[1:]
+    begin, end = (RawInline("html", t) for t in ("<details><summary>", "</summary>"))
+    told = inlines or [Str("Details")]
+    return [Plain([begin, *told, end]), *blocks, RawBlock("html", "</details>")]
+
+
 def _div(attributes: list, blocks: list) -> Element | list | None:
     identifier, classes, pairs = attributes
+    if "place" in classes:
+        return []
+    if raw_html.DETAILS in classes:
+        return _html_details(blocks)
     if "movable" in classes:
         before, after = (
             RawBlock("html", "<noscript>"),

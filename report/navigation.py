@@ -16,6 +16,7 @@ from report import folding, generated, project
 from report.chapter import TEMPLATES
 
 COLAB = "https://colab.research.google.com/github"
+KAGGLE = "https://kaggle.com/kernels/welcome?src="
 
 
 def main() -> None:
@@ -102,14 +103,15 @@ def _title(content: NotebookNode, notebook: Path) -> str:
 
 
 def _row(index: int, notebooks: list[Path], titles: list[str]) -> str:
-    repository = urlsplit(project.repository()).path
-    this = notebooks[index].name
+    repository = project.repository()
+    this = f"blob/main/notebooks/{notebooks[index].name}"
     links = ["[Contents](../README.md)"]
     if index > 0:
         links.insert(0, f"[← {titles[index - 1]}]({notebooks[index - 1].name})")
     if index + 1 < len(notebooks):
         links.append(f"[{titles[index + 1]} →]({notebooks[index + 1].name})")
-    links.append(f"[Open in Colab]({COLAB}{repository}/blob/main/notebooks/{this})")
+    links.append(f"[Open in Colab]({COLAB}{urlsplit(repository).path}/{this})")
+    links.append(f"[in Kaggle]({KAGGLE}{repository}/{this})")
     return " | ".join(links)
 
 

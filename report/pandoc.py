@@ -13,16 +13,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pandocfilters import Space, Str
+
 from report.errors import ReportError
 
 API_VERSION = [1, 23, 1]
 
 Element = dict[str, Any]  # type and contents
 
-# CommonMark, as Jupyter renders it, with what the notebooks and their template use.
+# CommonMark with what Jupyter adds to it. Formulas are taken out before.
 MARKDOWN = (
-    "commonmark+attributes+bracketed_spans+fenced_divs+footnotes+pipe_tables+smart"
-    "+raw_html+strikeout+tex_math_dollars"
+    "commonmark+autolink_bare_uris+footnotes+pipe_tables+raw_html+strikeout+task_lists"
 )
 
 
@@ -49,9 +50,31 @@ def program() -> str:
     )
 
 
-def read(markdown: str) -> list:
-    """Return the blocks of a Markdown text."""
-    return json.loads(_run(markdown, "--from", MARKDOWN, "--to", "json"))["blocks"]
+def read(markdown: str, typographic: bool = True) -> list:
+    """Return the blocks of a Markdown text.
+
+    typographic: whether quotation marks and dashes become those of print.
+    """
+    syntax = f"{MARKDOWN}+smart" if typographic else MARKDOWN
+    return json.loads(_run(markdown, "--from", syntax, "--to", "json"))["blocks"]
+
+
+def read_html(source: str) -> list:
+    """Return the blocks of a text of HTML; nothing that it names is fetched."""
+    options = ("--sandbox", "--from", "html", "--to", "json")
+    return json.loads(_run(source, *options))["blocks"]
+
+
+def front_matter(yaml: str) -> dict[str, Any]:
+    """Return what a text says between its two lines of dashes: pandoc's metadata."""
+    options = ("--sandbox", "--from", "markdown", "--to", "json")
+    return json.loads(_run(yaml, *options))["meta"]
+
+
+@cache
+def languages() -> frozenset[str]:
+    """The names of the programming languages that pandoc can colour."""
+    return frozenset(_run("", "--list-highlight-languages").split())
 
 
 def write(blocks: list, to: str, *options: str, metadata: dict | None = None) -> str:
@@ -76,6 +99,14 @@ def _meta(value: Any) -> Any:
     if isinstance(value, bool):
         return {"t": "MetaBool", "c": value}
     return {"t": "MetaString", "c": value} if isinstance(value, str) else value
+
+
+def words(text: str) -> list[Element]:
+    """Return a plain text as inlines."""
+    found: list[Element] = []
+    for word in text.split():
+        found += [Space(), Str(word)]
+    return found[1:]
 
 
 def transformed(tree: Any, action: Callable[[str, Any], Any]) -> Any:

@@ -1,7 +1,7 @@
 """The document as a PDF for print and screen readers (PDF/UA-1), through Typst."""
 
 import json
-import textwrap
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,39 +10,58 @@ from typing import Any
 import numpy as np
 import pikepdf
 import typst
-from pandocfilters import CodeBlock, Para, RawBlock, RawInline, stringify
+from pandocfilters import (
+    Code,
+    CodeBlock,
+    Para,
+    RawBlock,
+    RawInline,
+    Str,
+    Strong,
+    stringify,
+)
 
-from report import pandoc
+from report import pandoc, paper, pictures, raw_html
 from report.chapter import TEMPLATES
 from report.document import Document
 from report.errors import ReportError
-from report.numbering import DISPLAY
+from report.formulas import DISPLAY
 from report.pandoc import Element
 
-OUTPUT_COLUMNS = 92  # of the small fixed-width type that fit between the margins
 
+def write(document: Document, fonts: Sequence[str] = ()) -> bytes:
+    """Return the PDF. The same strict document gives the same bytes.
 
-def write(document: Document) -> bytes:
-    """Return the PDF. The same document gives the same bytes.
-
-    Raises ReportError with Typst's words when it cannot be typeset accessibly.
+    fonts: folders in which typefaces are looked for besides. A document that is not
+    strict takes those of the machine, too; what cannot be typeset in it is mended, and
+    told in its findings. Raises ReportError, which names the cells, when a strict one
+    cannot be typeset accessibly.
     """
     with TemporaryDirectory() as folder:
         for name, content in document.images.items():
             (Path(folder) / name).write_bytes(content)
         main = Path(folder) / "report.typ"
-        main.write_text(source(document), "utf-8")
-        try:
-            printed = typst.compile(
-                main,
-                root=Path(folder),
-                format="pdf",
-                pdf_standards="ua-1",
-                ignore_system_fonts=True,
-            )
-        except typst.TypstError as error:
-            raise ReportError(error.diagnostic) from error
-    return packed(printed)
+        standard: Any = "ua-1"
+        for _ in range(paper.ATTEMPTS):
+            written = source(document)
+            main.write_text(written, "utf-8")
+            try:
+                printed = typst.compile(
+                    main,
+                    root=Path(folder),
+                    font_paths=[Path(folder) for folder in fonts],
+                    format="pdf",
+                    pdf_standards=standard,
+                    ignore_system_fonts=document.strict,
+                )
+                return packed(printed)
+            except typst.TypstError as error:
+                trouble = paper.troubles(error.diagnostic, written)
+                if document.strict:
+                    raise ReportError(*map(str, trouble)) from error
+                if not paper.mend(document, trouble):
+                    standard = []  # all is shown, but not as the standard asks
+    raise ReportError("The PDF cannot be typeset.", *map(str, trouble))
 
 
 def packed(content: bytes) -> bytes:
@@ -70,6 +89,8 @@ def packed(content: bytes) -> bytes:
 
 def _set_palette(image: pikepdf.Stream) -> None:
     """Store the number of a colour for each pixel, where there are at most 256."""
+    if "/DCTDecode" in str(image.get("/Filter", "")):
+        return  # a photograph, which is never unpacked
     pixels = image.read_bytes()
     if len(pixels) != 3 * image.Width * image.Height:
         return  # one channel alone, or one more
@@ -94,12 +115,23 @@ def source(document: Document) -> str:
             return _formula(content, document.formulas)
         if kind == "Link" and content[2][0] in left_out:
             return content[1]  # its words alone: there is nothing to go to
+        if kind == "Image" and "picture" in content[0][1]:
+            return _picture(content, document.images)
         if kind == "Figure":
             return _figure(*content)
+        if kind == "Table":
+            return _table(content)
         if kind == "CodeBlock":
-            return _code(*content)
+            return _code(content[0], paper.with_names(content[1], document.unset))
+        if kind == "Str":
+            return Str(paper.breakable(paper.with_names(content, document.unset)))
+        if kind == "Code":
+            text = paper.with_names(content[1], document.unset)
+            return Code(content[0], paper.breakable(text))
         if kind == "Div":
             return _div(*content)
+        if kind == "Span" and content[0][0]:
+            return [RawInline("typst", _anchor(content[0][0])), *content[1]]
         if kind == "Header" and content[0] == 1:  # what floats stays in its chapter
             return [RawBlock("typst", "#place.flush()"), {"t": kind, "c": content}]
         return None
@@ -109,7 +141,7 @@ def source(document: Document) -> str:
         "typst",
         "--syntax-highlighting=idiomatic",
         f"--template={TEMPLATES / 'report.typ'}",
-        metadata=document.metadata,
+        metadata=pandoc.transformed(document.metadata, action),
     )
 
 
@@ -159,8 +191,14 @@ def _figure(attributes: list, caption: list, blocks: list) -> dict:
 
 def _div(attributes: list, blocks: list) -> list:
     identifier, classes, pairs = attributes
+    if "place" in classes:
+        return [RawBlock("typst", f"{paper.PLACE}{dict(pairs)['cell']}")]
+    if "top" in classes:
+        return [RawBlock("typst", _anchor(identifier))]
     if "folded" in classes:
         return []
+    if raw_html.SUMMARY in classes:
+        return [Para([Strong([i for b in blocks for i in b["c"]])])]
     if "finding" in classes or "environment" in classes:
         return _call(classes[0], blocks)
     if "equation" in classes:
@@ -180,16 +218,39 @@ def _call(function: str, blocks: list, label: str = "") -> list:
     ]
 
 
-def _code(attributes: list, text: str) -> dict | None:
-    """Break lines of output as a terminal does; Typst breaks them at blanks alone."""
-    if "python" in attributes[1]:
-        return None  # has short lines, and keeps them
-    lines = [
-        piece
-        for line in text.splitlines()
-        for piece in textwrap.wrap(
-            line, OUTPUT_COLUMNS, drop_whitespace=False, replace_whitespace=False
-        )
-        or [""]
+def _code(attributes: list, text: str) -> dict:
+    """Break long lines: of output as a terminal does, of code with a mark.
+
+    Typst breaks them at blanks alone. Only what is code has a language here.
+    """
+    code = [c for c in attributes[1] if c != "stderr"]
+    return CodeBlock(["", code, []], paper.wrapped(text, mark=bool(code)))
+
+
+def _anchor(identifier: str) -> str:
+    """Return what a link can lead to, and nothing is seen of."""
+    return f'#metadata("anchor") <{identifier}>'
+
+
+def _picture(content: list, images: dict[str, bytes]) -> Element:
+    """Return a picture in the text: as large as on a screen, no larger than a page."""
+    (_, _, pairs), alternative, (name, _) = content
+    width = paper.width(dict(pairs).get("width", ""), pictures.size(name, images[name]))
+    told = _string(stringify(alternative))
+    return RawInline(
+        "typst", f"#box(image({_string(name)}, width: {width:.1f}pt, alt: {told}));"
+    )
+
+
+def _table(content: list) -> list | None:
+    """Set a table in smaller type when its words need more than the page has."""
+    size = paper.type_size(content)
+    if size is None:
+        return None
+    return [
+        RawBlock(
+            "typst", f"#[#show table: set text({size:.1f}pt)\n#set table(inset: 2pt)"
+        ),
+        {"t": "Table", "c": content},
+        RawBlock("typst", "]"),
     ]
-    return CodeBlock(attributes, "\n".join(lines))

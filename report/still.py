@@ -81,8 +81,9 @@ def _convolution(part: str, start: dict) -> tuple[Figure, str, str]:
     figure, axes = plt.subplots(1, len(shown), figsize=(4.0, 1.5), width_ratios=widths)
     for place, (name, table) in zip(axes, shown.items(), strict=True):
         colour = figures.COLOURS["output" if "output" in name else "input"]
+        title = name.replace(" the ", "\nthe ")  # as narrow as the table below it
         drawings.numbers(
-            place, table.detach(), name, colour, shaded.get(name, ()), size=6
+            place, table.detach(), title, colour, shaded.get(name, ()), size=6
         )
     return (
         figure,

@@ -29,6 +29,28 @@ def small_data() -> Iterator[None]:
     load_data.cache_clear()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item):
+    """In figures that a test of drawings leaves open, ticks say where they stand."""
+    result = yield
+    if item.path.name.startswith("test_drawings"):
+        _check_percentages()
+    return result
+
+
+def _check_percentages() -> None:
+    import matplotlib.pyplot as plt  # takes its time
+
+    for number in plt.get_fignums():
+        for axes in plt.figure(number).axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                places = axis.get_majorticklocs()
+                labels = axis.get_major_formatter().format_ticks(places)
+                for place, said in zip(places, map(str, labels), strict=True):
+                    if said.endswith("%"):
+                        assert float(said[:-1]) == pytest.approx(100 * place), said
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what drives a browser, however it came by it."""
     for item in items:

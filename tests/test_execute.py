@@ -35,7 +35,7 @@ def in_this_process(monkeypatch):
             for cell in content.cells:
                 exec(cell.source, {})
 
-    monkeypatch.setattr(execute, "_run", run)
+    monkeypatch.setattr(execute, "run", run)
 
 
 def write(path, *sources):

@@ -15,7 +15,7 @@ from helpers import exercises
 from helpers.exercises import EXERCISES, WrongAnswer, check, hint, same
 from helpers.exercises.record import _copies
 from report import editions, project
-from report.exercises import BEGIN, END, exercise_key
+from report.exercises import BEGIN, END, key_of
 
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 
@@ -151,7 +151,7 @@ def asked():
     for content in NOTEBOOKS.values():
         pairs = zip(tagged(content, "solution"), tagged(content, "check"), strict=True)
         for solution, test in pairs:
-            found.append((exercise_key(test.source), solution, test))
+            found.append((key_of(test.source), solution, test))
     return found
 
 

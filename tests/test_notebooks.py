@@ -305,9 +305,27 @@ def test_set_up_fetches_the_report_in_an_empty_folder(colab):
     assert f"found {working / 'convolution-report'}\n" in again.stdout
 
 
-def test_set_up_says_what_failed_when_it_cannot_fetch(colab):
+def test_set_up_says_in_one_sentence_what_to_do_when_it_cannot_fetch(colab):
     working, variables = colab
-    variables["REPORT_REPOSITORY"] = (working / "nothing").as_uri()
-    finished = run_set_up(working, **variables)
-    assert finished.returncode and "git" in finished.stderr
+    missing = (working / "nothing").as_uri()
+    finished = run_set_up(working, **variables | {"REPORT_REPOSITORY": missing})
+    assert finished.returncode
+    (line,) = finished.stderr.splitlines()
+    assert missing in line and "REPORT_REPOSITORY=" in line
+    assert str(working / "convolution-report.zip") in line
     assert not list(working.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["convolution-report", "convolution-report-main"])
+def test_set_up_unpacks_an_archive_that_was_put_there(colab, name):
+    """As a folder of that name was packed, or as GitHub packs a branch."""
+    working, variables = colab
+    origin = working.parent / "origin"
+    origin.rename(working.parent / name)
+    shutil.make_archive(working / name, "zip", working.parent, name)
+    for _ in range(2):
+        finished = run_set_up(working, **variables)
+        assert f"found {working / name}\n" in finished.stdout, finished.stderr
+        # What is there is not unpacked again: a reader may have changed it.
+        (working / f"{name}.zip").write_bytes(b"damaged")

@@ -432,7 +432,7 @@ def reading(browser, readers_page):
 
 def answers(page):
     """What the networks read, in the order of the table."""
-    page.wait_for_timeout(300)
+    page.locator(".readers[data-done]").wait_for()
     cells = page.locator(".readers tbody tr td:nth-child(2)")
     return [int(answer) for answer in cells.all_text_contents()]
 

@@ -8,7 +8,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from helpers import figures
@@ -130,7 +130,7 @@ def training_curves(
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         # As many digits as each tick needs: rounded to one, 0.05% reads 0.1%.
-        axis.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
+        axis.yaxis.set_major_formatter(figures.as_percent)
         axis.yaxis.set_minor_formatter(NullFormatter())
     axes[1].legend()
     return figure
@@ -153,7 +153,7 @@ def robustness(
         axis.axhline(guessing, color="black", lw=0.8, ls=":")
         axis.set(xlabel=change, ylim=(0, 1.03))
     axes[0].set_ylabel("accuracy")
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].yaxis.set_major_formatter(figures.as_percent)
     handles = axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=2)
     return figure

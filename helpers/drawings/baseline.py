@@ -7,7 +7,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 from torch import nn
 
@@ -71,7 +71,7 @@ def learning(
     left.set(ylabel="loss per image", ylim=(0, None))
     left.legend()
     middle.set_ylabel("accuracy")
-    middle.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    middle.yaxis.set_major_formatter(figures.as_percent)
     seen, stretches, moving = map(np.asarray, (seen, stretches, moving))
     ends = seen[-moving.shape[1] :]
     right.semilogy(seen, stretches[0], color=GREY, lw=0.6, label="one seed")
@@ -263,7 +263,7 @@ def two_rates(
                 label=None if seed else decimal(rate),
             )
     left.set(xlabel="epoch", ylabel="accuracy while training")
-    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    left.yaxis.set_major_formatter(figures.as_percent)
     left.legend(title="learning rate")
     _errors(right, wrong)
     return figure
@@ -315,7 +315,7 @@ def _errors(axes: Axes, wrong: Mapping[float, np.ndarray]) -> None:
         )
     axes.set_xticks([*wrong], [decimal(rate) for rate in wrong])
     axes.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(figures.as_percent)
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.minorticks_off()
     axes.set(xlabel="learning rate", ylabel="wrong on validation images")

@@ -226,24 +226,25 @@ def channels(image: ArrayLike, kernel: ArrayLike, output: ArrayLike) -> Figure:
     image, kernel, output = map(np.asarray, (image, kernel, output))
     (C, *_), (D, _, k_h, k_w) = image.shape, kernel.shape
     figure = plt.figure(figsize=(5.6, 2.3))
-    grid = figure.add_gridspec(
-        C * D, D + 2, width_ratios=[image.shape[2], *[k_w + 0.6] * D, output.shape[2]]
-    )
+    ratios = [image.shape[2], *[k_w + 0.6] * D, output.shape[2]]
+    columns = figure.add_gridspec(1, D + 2, width_ratios=ratios)
     seen = window(0, 0, k_h, k_w)
+    rows = columns[0].subgridspec(C, 1)
     for c in range(C):
-        rows = slice(c * D, (c + 1) * D)
-        axis = figure.add_subplot(grid[rows, 0])
+        axis = figure.add_subplot(rows[c])
         numbers(axis, image[c], "", INPUT, seen)
         axis.text(-1.8, 1, f"$c = {c}$", ha="center", va="center", fontsize=9)
-        for d in range(D):
+    for d in range(D):
+        rows = columns[1 + d].subgridspec(C, 1)
+        for c in range(C):
             title = f"kernel $d = {d}$" if c == 0 else ""
             shaded = seen if d == 0 else ()
-            axis = figure.add_subplot(grid[rows, 1 + d])
-            numbers(axis, kernel[d, c], title, KERNEL, shaded)
+            numbers(figure.add_subplot(rows[c]), kernel[d, c], title, KERNEL, shaded)
+    rows = columns[D + 1].subgridspec(D, 1)
     for d in range(D):
-        axis = figure.add_subplot(grid[d * C : (d + 1) * C, D + 1])
         title = f"output $d = {d}$"
-        numbers(axis, output[d], title, OUTPUT, [(0, 0)] if d == 0 else ())
+        shaded = [(0, 0)] if d == 0 else ()
+        numbers(figure.add_subplot(rows[d]), output[d], title, OUTPUT, shaded)
     return figure
 
 

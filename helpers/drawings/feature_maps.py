@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from helpers.figures import (
@@ -17,6 +16,7 @@ from helpers.figures import (
     FULL_WIDTH,
     MARKERS,
     SERIES,
+    as_percent,
     draw_band,
     image,
     whisker,
@@ -57,7 +57,7 @@ def learning(arms: Mapping[str, Mapping[tuple[str, str], ArrayLike]]) -> Figure:
         column[1].set_xlabel("epoch")
     axes[0, 0].set_ylabel("cross-entropy")
     axes[1, 0].set_ylabel("accuracy")
-    axes[1, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes[1, 0].yaxis.set_major_formatter(as_percent)
     axes[0, 0].legend()
     return figure
 
@@ -152,7 +152,7 @@ def shifts(
         low, high = zip(*((f.low, f.high) for f in found), strict=True)
         right.fill_between(slides, low, high, color=SERIES[number], alpha=0.15, lw=0)
     right.set(xlabel="shift, pixels", ylabel="answers that stay", ylim=(0, 1.03))
-    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    right.yaxis.set_major_formatter(as_percent)
     right.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     return figure
 
@@ -249,7 +249,7 @@ def covered(changed: Mapping[str, tuple[ArrayLike, Interval]]) -> Figure:
         whisker(axes, place, values, place, across=True, interval=interval)
     axes.set_yticks(range(len(changed)), [*changed])
     axes.set(xlabel="changed answers", ylim=(len(changed) - 0.5, -0.5))
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(as_percent)
     return figure
 
 

@@ -1,18 +1,19 @@
 """Figures of chapter 5: images of several sizes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import Formatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from helpers import figures
 from helpers.stats import Interval, t_interval
 
+Shape = str | Callable[[float, float], str]  # of the words at ticks
 Pixels = ArrayLike  # grey levels from 0 to 255, (height, width)
 FRAME = 110  # grey level of the line around a black image
 LINES = ["-", "--", ":", "-."]
@@ -95,9 +96,9 @@ def pooling_curves(found: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
             errors = 1 - np.asarray(curves[f"{part}_accuracy"])
             figures.draw_band(axes[0], losses, number, label, line)
             figures.draw_band(axes[1], errors, number, label, line)
-    shapes: dict[str, Formatter | str] = {
+    shapes: dict[str, Shape] = {
         "loss per sample": "{x:g}",
-        "errors": PercentFormatter(1),
+        "errors": figures.as_percent,
     }
     for axis, (name, shape) in zip(axes, shapes.items(), strict=True):
         axis.set(xlabel="epoch", ylabel=name)
@@ -139,7 +140,7 @@ def arms(
         figures.whisker(axes, place, seeds, number, across=True, interval=interval)
     axes.set_yticks([-number for number in range(len(values))], list(values))
     axes.set(xlabel=xlabel)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.xaxis.set_major_formatter(figures.as_percent)
     return figure
 
 
@@ -156,7 +157,7 @@ def causes(values: Mapping[str, ArrayLike]) -> Figure:
     axes.set_yticks([-position for position in range(len(values))], list(values))
     axes.set(xlabel="validation errors", xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.xaxis.set_major_formatter(figures.as_percent)
     axes.xaxis.set_minor_formatter(NullFormatter())
     return figure
 
@@ -188,7 +189,7 @@ def unseen_sizes(
         axis.set(xlabel=label, ylim=(0, 1.02))
         axis.set_xticks(sides, sides, fontsize=7)
     axes[0].set_ylabel("accuracy")
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].yaxis.set_major_formatter(figures.as_percent)
     _legend(figure, axes[0], "outside upper center", 4)
     return figure
 
@@ -220,7 +221,7 @@ def _series(
     )
 
 
-def _logarithmic(axes: Axes, ticks: Sequence[float], shape: Formatter | str) -> None:
+def _logarithmic(axes: Axes, ticks: Sequence[float], shape: Shape) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=ticks))
     axes.yaxis.set_major_formatter(shape)

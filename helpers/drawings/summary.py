@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from helpers import figures
 from helpers.stats import Interval
@@ -52,7 +52,7 @@ def results(rows: Sequence[tuple[str, str, Interval, Sequence[float]]]) -> Figur
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.invert_xaxis()
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+    axes.xaxis.set_major_formatter(figures.as_percent)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="y", length=0)
     handle = Line2D([], [], label="mean, 95 % interval, seeds", **OURS)

@@ -20,7 +20,10 @@ def convolve_loops(
     dilation: Size = 1,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """Convolve by definition, in seven nested loops, Equation (1.8)."""
+    """Convolve by definition, in seven nested loops, Equation (1.8).
+
+    torch.export cannot leave the sizes open here: the loops run over them.
+    """
     check_tensors(input_batch, kernel, bias)
     (B, C, h, w), (D, _, k_h, k_w) = input_batch.shape, kernel.shape
     whole(B, "the number of images", 1)

@@ -9,6 +9,7 @@ import math
 import os
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,7 +133,9 @@ def measure_memory(case: Case, way: str, backward: bool = False) -> int:
     # Without this the profiler reports the absence of a GPU as an error.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     call = passes(case, way)[backward]
-    with one_thread(), TemporaryDirectory() as folder:
+    with one_thread(), TemporaryDirectory() as folder, warnings.catch_warnings():
+        # PyTorch 2.11 warns of what several cycles would lose; here is one.
+        warnings.filterwarnings("ignore", "Warning: Profiler clears events")
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
             result = call()
         path = Path(folder) / "trace.json"
