@@ -50,7 +50,7 @@ def check(key: str, answer: Any) -> None:
     """
     wrong = find(key).wrong(answer)
     if wrong is not None:
-        raise WrongAnswer(f'Exercise {key}: {wrong} Ask hint("{key}") for a hint.')
+        raise WrongAnswer(f'Exercise {key}: {wrong} A hint: exercises.hint("{key}")')
     print(f"Exercise {key}: right.")
 
 
