@@ -2,8 +2,8 @@
 VENV ?= .venv
 PYTHON_IN_VENV = "$(VENV)/bin/python"
 
-.PHONY: help environment report test quick colab reproduce bench gpu check notebooks lock \
-	say-report
+.PHONY: help environment report test quick colab reproduce bench gpu check notebooks \
+	editions lock say-report
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ notebooks: environment ## run the notebooks in place: their outputs, figures/, f
 	$(PYTHON_IN_VENV) -m report.navigation
 	$(PYTHON_IN_VENV) -m report --in-place
 	$(PYTHON_IN_VENV) -m report.readme
+
+editions: environment ## write the notebooks for courses, with answers and without, into build/editions/
+	@$(PYTHON_IN_VENV) -m report.editions
 
 environment: ## only make the environment (VENV=.venv, with PYTHON=python3), as all others do first
 	@sh environment.sh "$(VENV)"

@@ -180,9 +180,10 @@ def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") 
     `key` names it (`<key>.svg`) and the anchor (`#fig-<key>`); `caption`
     is Markdown and states the claim, n and the data set; `alt` describes axes, trend
     and extremes for a reader who cannot see the figure. `format` is "svg", or "png"
-    for figures that are mostly photographs. Raises ValueError when caption or alt is
-    empty, or the figure is wider than the page.
+    for figures that are mostly photographs. Raises ValueError for a key that cannot
+    name a file, when caption or alt is empty, or the figure is wider than the page.
     """
+    project.check_key(key)
     width = figure.get_size_inches()[0]
     if not caption.strip() or not alt.strip():
         raise ValueError(f"figure {key!r} needs a caption and an alternative text")

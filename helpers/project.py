@@ -1,12 +1,14 @@
 """Where the project stands: its folders, its files, and the variables that set them."""
 
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 DATA = ROOT / "data"
 BUILD = ROOT / "build"
+KEY = re.compile(r"\w[\w.-]*")  # of figures and tables
 
 # The environment variables that the report knows, each by the name REPORT_<key>.
 VARIABLES = {
@@ -46,6 +48,18 @@ def figures() -> Path:
     """The folder that figures are written to."""
     named = variable("FIGURES")
     return Path(named) if named else BUILD / "figures"
+
+
+def check_key(key: str) -> None:
+    """Raise ValueError for what cannot be the key of a figure or table.
+
+    A key names a file and an anchor: no blank, no slash, nothing outside a folder.
+    """
+    if not KEY.fullmatch(key):
+        raise ValueError(
+            f"the key is {key!r}: give letters, digits, '-', '_' and '.', and begin "
+            "with a letter or digit"
+        )
 
 
 def spoken(path: Path) -> Path:

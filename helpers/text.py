@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from IPython.display import display
 
+from helpers import project
 from helpers.stats import (
     POWER,
     SEEDS_FOR_A_VERDICT,
@@ -51,10 +52,12 @@ def table(
     """Display a table with a caption; cells are Markdown, numbers formatted by str().
 
     `key` is the anchor (`#tab-<key>`). Columns that hold only numbers (also with a
-    unit sign or an interval) stand right-aligned. on_paper: False for a long table that
-    the page folds and the PDF leaves out. Raises ValueError when the caption is empty,
-    or when a row has not as many cells as the header.
+    unit sign or an interval) stand right-aligned; a line feed breaks the line in its
+    cell. on_paper: False for a long table that the page folds and the PDF leaves out.
+    Raises ValueError for a key that is no word, when the caption is empty, or when a
+    row has not as many cells as the header.
     """
+    project.check_key(key)
     if not caption.strip():
         raise ValueError(f"table {key!r} needs a caption")
     cells = [[str(cell) for cell in row] for row in rows]
@@ -295,7 +298,8 @@ def _pipe_table(
     header: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]
 ) -> str:
     def line(row: Sequence[str]) -> str:
-        return "| " + " | ".join(c.replace("|", "\\|") for c in row) + " |"
+        cells = (re.sub(r"\s*\n\s*", "<br>", c.replace("|", "\\|")) for c in row)
+        return "| " + " | ".join(cells) + " |"
 
     rule = "|" + "|".join("---:" if r else ":---" for r in right) + "|"
     return "\n".join([line(header), rule, *map(line, cells)])
@@ -333,4 +337,4 @@ def _inline(cell: str) -> str:
         part = re.sub(r"(?<![\w*])\*([^*\s][^*]*)\*(?![\w*])", r"<em>\1</em>", part)
         link = r'<a href="\2">\1</a>'
         parts[position] = re.sub(r"\[([^]]+)\]\(([^)\s]+)\)", link, part)
-    return "".join(parts)
+    return re.sub(r"\s*\n\s*", "<br>", "".join(parts))

@@ -26,7 +26,8 @@ class Document:
     whether headings are.
 
     Attributes: `blocks`, `images` (file name to bytes), `formulas` (LaTeX to Typst),
-    `environment`, `findings`, `metadata` for pandoc's templates.
+    `environment`, `findings`, `metadata` for pandoc's templates; `unset`, what stands
+    on paper for signs that no typeface has.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Document:
         self.images = {
             name: content for c in chapters for name, content in c.images.items()
         }
+        self.unset: dict[int, str] = {}
         self.findings = Findings(tuple(n for c in chapters for n in c.findings.lines))
         numbering = Numbering(self.findings, strict, numbered, front.single)
         cells = [cell for c in chapters for cell in numbering.cells(c)]
@@ -93,24 +95,27 @@ class Document:
 
         Raises ReportError, which says where those stand, in a strict document.
         """
+        self._places = formulas
         try:
             return mathematics.to_typst(formulas)
         except pandoc.PandocError:
             typeset: dict[str, str] = {}
-            for formula, place in formulas.items():
+            for formula in formulas:
                 try:
                     typeset |= mathematics.to_typst([formula])
-                except pandoc.PandocError as error:
-                    self.findings.add(
-                        place, f"a formula is shown as its source: {_first(error)}"
-                    )
+                except pandoc.PandocError:
+                    self.show_source_of({formula})
             if self.strict:
                 self.findings.refuse()
-            self.show_source_of(set(formulas) - set(typeset))
             return typeset
 
     def show_source_of(self, formulas: set[str]) -> None:
-        """Set the LaTeX of formulas in their place."""
+        """Set the LaTeX of formulas in their place, and tell where."""
+        for formula in formulas:
+            self.findings.add(
+                self._places[formula],
+                f"a formula cannot be set, and is shown as its source: {formula}",
+            )
 
         def action(kind: str, content: Any) -> Element | None:
             if kind == "Math" and content[1] in formulas:
@@ -118,6 +123,11 @@ class Document:
             return None
 
         self.blocks = pandoc.transformed(self.blocks, action)
+        self.formulas = {
+            latex: typst
+            for latex, typst in getattr(self, "formulas", {}).items()
+            if latex not in formulas
+        }
 
 
 def _mark(place: Place) -> Element:
@@ -132,11 +142,6 @@ def _title(chapters: list[Chapter]) -> str:
 
 def _inlines(inlines: list) -> Element:
     return {"t": "MetaInlines", "c": inlines}
-
-
-def _first(error: Exception) -> str:
-    """Return the first two lines of what pandoc says, in one."""
-    return " ".join(" ".join(str(error).splitlines()[:2]).split())
 
 
 class Environment:

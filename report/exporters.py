@@ -9,7 +9,6 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from traitlets import Bool, List, Unicode
-from traitlets.config import Application
 
 from report import front, html, pdf
 from report.chapter import ChapterExporter
@@ -64,7 +63,9 @@ class _ReportExporter(ChapterExporter):
             document = self.document(nb, resources["metadata"])
             written = self.write(document)
         except ReportError as error:
-            if isinstance(self.parent, Application):
+            from nbconvert.nbconvertapp import NbConvertApp  # which looks for exporters
+
+            if NbConvertApp.initialized():
                 sys.exit(f"The notebook cannot be exported.\n{error}")
             raise
         resources["warnings"] = document.findings.lines

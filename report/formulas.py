@@ -113,11 +113,16 @@ def _formula(found: re.Match, markdown: str) -> tuple[dict[str, str], str] | Non
         ("double", DISPLAY),
     ):
         if found[group] and found[group].strip():
-            return style, " ".join(found[group].split())
+            return style, _in_one_line(found[group])
     single = found["single"]
     if single and _is_formula(single, markdown[found.end() : found.end() + 1]):
-        return INLINE, " ".join(single.split())
+        return INLINE, _in_one_line(single)
     return None
+
+
+def _in_one_line(latex: str) -> str:
+    """Return a formula in one line, without the comments in its lines."""
+    return " ".join(re.sub(r"(?<!\\)%.*", "", latex).split())
 
 
 def _is_formula(text: str, following: str) -> bool:

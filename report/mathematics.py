@@ -12,6 +12,7 @@ import typst
 from pandocfilters import Math, Para, RawBlock
 
 from report import pandoc
+from report.latex import plain
 
 REFUSED = {
     r"\\\|": r"write \lVert x \rVert for a norm",
@@ -81,7 +82,7 @@ def refusal(formula: str) -> str | None:
 
 def for_mathml(formula: str) -> str:
     """Return a formula in the LaTeX that pandoc turns into the right MathML."""
-    return _substitute(formula, REWRITES_FOR_MATHML)
+    return _substitute(plain(formula), REWRITES_FOR_MATHML)
 
 
 def to_typst(formulas: Iterable[str]) -> dict[str, str]:
@@ -95,7 +96,7 @@ def to_typst(formulas: Iterable[str]) -> dict[str, str]:
     for formula in formulas:
         blocks += [
             RawBlock("typst", mark),
-            Para([Math({"t": "InlineMath"}, _substitute(formula, REWRITES_FOR_TYPST))]),
+            Para([Math({"t": "InlineMath"}, _for_typst(formula))]),
         ]
     converted = pandoc.write(blocks, "typst").split(mark)[1:]
     return {
@@ -104,11 +105,20 @@ def to_typst(formulas: Iterable[str]) -> dict[str, str]:
     }
 
 
-def compiles(formula: str) -> bool:
-    """Whether Typst can set a formula, which is Typst already."""
-    source = f'#set document(title: [f])\n#set math.equation(alt: "f")\n$ {formula} $'
+def _for_typst(formula: str) -> str:
+    """Return a formula in the LaTeX that pandoc turns into the right Typst."""
+    norms = re.sub(r"(?:\\left|\\right)?\\\|", r"\\Vert ", plain(formula))
+    return _substitute(norms, REWRITES_FOR_TYPST)
+
+
+def broken(formulas: dict[str, str]) -> set[str]:
+    """Return those LaTeX formulas of which Typst cannot set its counterpart."""
+    return {latex for latex, typst_ in formulas.items() if not _compiles(typst_)}
+
+
+def _compiles(formula: str) -> bool:
     try:
-        typst.compile(source.encode(), format="pdf", pdf_standards="ua-1")
+        typst.compile(f"$ {formula} $".encode(), format="pdf", ignore_system_fonts=True)
     except typst.TypstError:
         return False
     return True

@@ -12,6 +12,7 @@ blocks, for the writers of both, is
 - code blocks of a language that pandoc can colour, and without one for all other text,
 - the divs `.input` (also `.folded`) and `.environment` of the cells,
 - a div `.movable` with its `part`, in it the still figure of what the page moves,
+- a div `.exercise` with its `key`, and one `.question` around its question,
 - the class `.page-only` of an input, and a div of that class around a table, with its
   `label` and its number of `rows`, for what the PDF leaves out.
 """
@@ -39,14 +40,16 @@ from pandocfilters import (
     stringify,
 )
 
+from helpers.exercises import EXERCISES
+from helpers.project import KEY
 from report import mathematics, pandoc
 from report.chapter import Chapter
 from report.findings import Findings, Place
 from report.formulas import DISPLAY
+from report.latex import Macros
 from report.pandoc import Element
 
 TAG = re.compile(r"\\tag\*?\{([^}]*)\}")
-KEY = re.compile(r"\w[\w.-]*")
 OF_THE_REPORT = re.compile(r"(eq|fig|tab)-")  # anchors for readers in Jupyter
 # Signs in which a link and its heading may differ: dashes for blanks, quotation marks.
 TYPOGRAPHIC = {
@@ -102,6 +105,7 @@ class Numbering:
         self.chapters = int(prefix[0]) if prefix else self.chapters + 1
         self.sections = [self.chapters]
         self.levels: list[int] = []
+        self.macros = Macros()
         self.counts = {"figure": 0, "table": 0, "equation": 0}
         name = re.sub(r"^\d+_", "", chapter.name)
         self.slug = re.sub(r"[\W_]+", "-", name).strip("-") or "chapter"
@@ -136,7 +140,7 @@ class Numbering:
         if kind == "CodeBlock":
             return _code(*content)
         if kind == "Math":
-            self._formula(content[1])
+            return self._formula(*content)
         return None
 
     def _heading(
@@ -218,6 +222,12 @@ class Numbering:
             return self._table(values, blocks, "page-only" in classes)
         if "movable" in classes:
             return self._movable(values["part"])
+        if "exercise" in classes and values["key"] not in EXERCISES:
+            self._error(
+                f"there is no exercise {values['key']!r}: a cell with the tag check "
+                'says exercises.check("1.2", answer_1_2), a key of helpers/exercises'
+            )
+            return []
         if "environment" in classes:
             self.environments.append(json.loads(values["record"]))
             return Div(["", classes, []], blocks)
@@ -314,10 +324,15 @@ class Numbering:
         self._target(name, Target(identifier, f"Equation ({number})"))
         return Div([identifier, ["equation"], [["number", number]]], math)
 
-    def _formula(self, formula: str) -> None:
+    def _formula(self, style: dict[str, str], formula: str) -> Element | list:
+        """Note a formula; return it with the author's own commands carried out."""
+        formula = self.macros.expanded(formula)
+        if not _untagged(formula):
+            return []  # definitions alone
         self.formulas.setdefault(_untagged(formula), self.place)
         if self.strict and (hint := mathematics.refusal(formula)):
             self._error(hint)
+        return Math(style, formula)
 
 
 def _figure(

@@ -59,13 +59,17 @@ def troubles(diagnostic: str, source: str) -> list[Trouble]:
         numbers = [int(n) for n in re.findall(r"report\.typ:(\d+):", part)]
         place = _place(lines, max(numbers, default=0))
         if sign := re.search(r'the text `"(.*)"` could not be displayed', message):
-            signs.setdefault(place, {})[sign[1]] = None
+            signs.setdefault(place, {})[_unescaped(sign[1])] = None
         else:
             found[Trouble(message, place)] = None
     return [
         *(Trouble("", place, " ".join(some)) for place, some in signs.items()),
         *found,
     ]
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\u\{([0-9a-f]+)\}", lambda sign: chr(int(sign[1], 16)), text)
 
 
 def _place(lines: list[str], number: int) -> str:
@@ -75,42 +79,52 @@ def _place(lines: list[str], number: int) -> str:
     return "The title"
 
 
-def tell(document: "Document", found: list[Trouble]) -> None:
-    """Note what the PDF shows otherwise than its standard asks."""
-    for trouble in found:
-        if trouble.signs:
-            document.findings.add(
-                trouble.place,
-                f"no typeface here has {trouble.signs}: boxes stand for them, and "
-                "the PDF does not claim to be PDF/UA; install a typeface with them, "
-                "such as Noto, or name its folder in the option PDFReport.fonts",
-            )
-        else:
-            document.findings.add(
-                trouble.place, f"the PDF is no PDF/UA: {trouble.message}"
-            )
+def mend(document: "Document", found: list[Trouble]) -> bool:
+    """Show what cannot be typeset in another form; False if only the standard minds it.
 
-
-def mend(document: "Document", found: list[Trouble]) -> None:
-    """Show what cannot be typeset in another form: as source, or plain text."""
+    Names stand for signs, the source for formulas, plain text for what else a cell is.
+    """
+    signs = [trouble for trouble in found if trouble.signs]
+    for trouble in signs:
+        document.unset |= {ord(s): _name(s) for s in trouble.signs if not s.isspace()}
+        document.findings.add(
+            trouble.place,
+            f"no typeface here has {trouble.signs}: their names or numbers stand for "
+            "them; install a typeface that has them, such as Noto, or name its folder "
+            "in the option PDFReport.fonts",
+        )
+    if signs:
+        return True
+    if broken := mathematics.broken(document.formulas):
+        document.show_source_of(broken)
+        return True
+    if all(trouble.of_the_standard for trouble in found):
+        for trouble in found:
+            message = f"the PDF does not claim to be PDF/UA: {trouble.message}"
+            document.findings.add(trouble.place, message)
+        return False
     for trouble in found:
-        if trouble.signs:
-            continue
-        blocks = _of_cell(document.blocks, trouble.place)
-        broken = _broken(blocks, document.formulas)
-        if broken:
-            document.show_source_of(broken)
-            for formula in broken:
-                document.findings.add(
-                    trouble.place, f"a formula is shown as its source: {formula}"
-                )
-            continue
         document.findings.add(
             trouble.place, f"shown as plain text, as Typst says: {trouble.message}"
         )
+        blocks = _of_cell(document.blocks, trouble.place)
         text = pandoc.write(blocks, "plain") if blocks else ""
-        blocks[:] = [CodeBlock(["", [], []], text)]
-        _replace(document, trouble.place, blocks)
+        _replace(document, trouble.place, [CodeBlock(["", [], []], text)])
+    return True
+
+
+def _name(sign: str) -> str:
+    """Return what stands for a sign: a name, a number, nothing for what joins."""
+    if unicodedata.category(sign) in ("Mn", "Cf"):
+        return ""
+    if unicodedata.category(sign)[0] == "S" and (name := unicodedata.name(sign, "")):
+        return f":{name.lower()}:"
+    return f" U+{ord(sign):04X} "
+
+
+def with_names(text: str, unset: dict[int, str]) -> str:
+    """Return a text with names for the signs that no typeface has."""
+    return text.translate(unset) if unset else text
 
 
 def _is_place(block: dict) -> bool:
@@ -143,18 +157,6 @@ def _replace(document: "Document", place: str, blocks: list) -> None:
         elif not inside:
             kept.append(block)
     document.blocks = kept
-
-
-def _broken(blocks: list, formulas: dict[str, str]) -> set[str]:
-    """Return those formulas among `blocks` that Typst cannot set, each tried alone."""
-    found: dict[str, None] = {}
-
-    def note(kind: str, content: list) -> None:
-        if kind == "Math":
-            found[content[1]] = None
-
-    pandoc.transformed(blocks, note)
-    return {latex for latex in found if not mathematics.compiles(formulas[latex])}
 
 
 def columns_of(text: str) -> int:

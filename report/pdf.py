@@ -41,7 +41,7 @@ def write(document: Document, fonts: Sequence[str] = ()) -> bytes:
         for name, content in document.images.items():
             (Path(folder) / name).write_bytes(content)
         main = Path(folder) / "report.typ"
-        accessible = True
+        standard: Any = "ua-1"
         for _ in range(paper.ATTEMPTS):
             written = source(document)
             main.write_text(written, "utf-8")
@@ -51,7 +51,7 @@ def write(document: Document, fonts: Sequence[str] = ()) -> bytes:
                     root=Path(folder),
                     font_paths=[Path(folder) for folder in fonts],
                     format="pdf",
-                    pdf_standards="ua-1" if accessible else [],
+                    pdf_standards=standard,
                     ignore_system_fonts=document.strict,
                 )
                 return packed(printed)
@@ -59,13 +59,8 @@ def write(document: Document, fonts: Sequence[str] = ()) -> bytes:
                 trouble = paper.troubles(error.diagnostic, written)
                 if document.strict:
                     raise ReportError(*map(str, trouble)) from error
-                if accessible and all(t.signs or t.of_the_standard for t in trouble):
-                    accessible = (
-                        False  # all is shown, and told, but not by the standard
-                    )
-                    paper.tell(document, trouble)
-                else:
-                    paper.mend(document, trouble)
+                if not paper.mend(document, trouble):
+                    standard = []  # all is shown, but not as the standard asks
     raise ReportError("The PDF cannot be typeset.", *map(str, trouble))
 
 
@@ -94,6 +89,8 @@ def packed(content: bytes) -> bytes:
 
 def _set_palette(image: pikepdf.Stream) -> None:
     """Store the number of a colour for each pixel, where there are at most 256."""
+    if "/DCTDecode" in str(image.get("/Filter", "")):
+        return  # a photograph, which is never unpacked
     pixels = image.read_bytes()
     if len(pixels) != 3 * image.Width * image.Height:
         return  # one channel alone, or one more
@@ -125,11 +122,12 @@ def source(document: Document) -> str:
         if kind == "Table":
             return _table(content)
         if kind == "CodeBlock":
-            return _code(*content)
+            return _code(content[0], paper.with_names(content[1], document.unset))
         if kind == "Str":
-            return Str(paper.breakable(content)) if len(content) > 30 else None
+            return Str(paper.breakable(paper.with_names(content, document.unset)))
         if kind == "Code":
-            return Code(content[0], paper.breakable(content[1]))
+            text = paper.with_names(content[1], document.unset)
+            return Code(content[0], paper.breakable(text))
         if kind == "Div":
             return _div(*content)
         if kind == "Span" and content[0][0]:
@@ -143,7 +141,7 @@ def source(document: Document) -> str:
         "typst",
         "--syntax-highlighting=idiomatic",
         f"--template={TEMPLATES / 'report.typ'}",
-        metadata=document.metadata,
+        metadata=pandoc.transformed(document.metadata, action),
     )
 
 

@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent / "page"
 # In this order: what a module uses when it starts stands above it.
 MODULES = (
     *("numbers", "movable", "networks", "readers"),
-    *("search", "links", "code", "contents"),
+    *("exercises", "search", "links", "code", "contents"),
 )
 START = "start"
 STYLE = FOLDER / "page.css"

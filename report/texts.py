@@ -11,6 +11,7 @@ that all outputs show what it says.
 
 import re
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from pandocfilters import (
@@ -22,6 +23,7 @@ from pandocfilters import (
     Link,
     Para,
     RawBlock,
+    RawInline,
     Span,
     Str,
     Strong,
@@ -155,6 +157,11 @@ def _as_html(texts: list[list], notes: list) -> list[str]:
         if kind == "Note":
             notes.append(content)
             return Str(f"{OPEN}n{len(notes) - 1}{CLOSE}")
+        if kind == "Image":  # by its address pandoc may take it for a film
+            _, alternative, (address, title) = content
+            told = {"src": address, "alt": stringify(alternative), "title": title}
+            pairs = (f'{name}="{escape(value)}"' for name, value in told.items())
+            return RawInline("html", f"<img {' '.join(pairs)}>")
         return None
 
     blocks = []

@@ -81,6 +81,16 @@ def test_the_same_figure_gives_the_same_bytes(displayed, tmp_path, format):
     assert len(contents) == 1
 
 
+@pytest.mark.parametrize("key", ["../outside", "a/b", "a b", "", ".", "..", "a\n"])
+def test_a_key_names_a_file_and_an_anchor_or_is_refused(displayed, tmp_path, key):
+    with pytest.raises(ValueError, match="the key is "):
+        figures.show(draw(), key, "C.", "A.")
+    plt.close("all")
+    with pytest.raises(ValueError, match="the key is "):
+        text.table(key, "C.", ["a"], [["x"]])
+    assert not [*tmp_path.rglob("*.svg")] and displayed == []
+
+
 def test_show_closes_the_figure(displayed):
     figures.show(draw(), "line", "Caption.", "Alt.")
     assert not plt.get_fignums()
@@ -137,6 +147,13 @@ def test_table_aligns_numbers_and_escapes(displayed):
     assert report == {"kind": "table", "key": "t", "caption": "Two rows."}
     text.table("u", "One.", ["n"], [[1]], on_paper=False)
     assert displayed[1][1]["print"] is False
+
+
+def test_a_cell_with_a_line_break_stays_one_row(displayed):
+    text.table("k", "C.", ["a", "b"], [["x\ny", 1]])
+    data = displayed[0][0]
+    assert data["text/markdown"].splitlines()[2:] == ["| x<br>y | 1 |"]
+    assert ">x<br>y</td>" in data["text/html"]
 
 
 def test_cells_of_a_table_are_markdown_in_jupyter_too(displayed):

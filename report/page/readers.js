@@ -175,6 +175,7 @@ class Readers {
     const waiting = [...this.networks];
     const inputs = { fixed: asMap(resized(image, 28)), any: asMap(image) };
     const turn = (this.turn = Symbol("the latest change"));
+    delete this.root.dataset.done;
     const work = () => {
       if (turn !== this.turn) return;
       const begun = performance.now();
@@ -210,10 +211,10 @@ class Readers {
     this.sentence.textContent =
       `Five seeds of one network for 28 pixels${resizedTo} read ${fixed.join(", ")}; ` +
       others.map(([name, answer]) => `the one for ${name}, reads ${answer}`).join("; ") + ".";
-    this.root.dataset.done = "true";
     const moved = this.shift.some((pixels) => pixels !== 0);
     if (!moved) {
       this.changes.textContent = `Move the digit. ${LAST_MAP}`;
+      this.root.dataset.done = "true";
       return;
     }
     // How far the move changed what the linear layer sees, against the digit in the middle.
@@ -228,13 +229,16 @@ class Readers {
       const length = (values) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
       const change = length(after.map((value, n) => value - before[n])) / length(before);
       words.push(`${network.name.split(", ")[1]} ${Math.round(1000 * change) / 10} %`);
-      if (waiting.length) requestAnimationFrame(work);
-      else
-        this.changes.textContent =
-          `Against the digit in the middle the pooled values changed by ${words.join(", ")}. ` +
-          (this.shift.every((pixels) => pixels % STRIDE === 0)
-            ? "The move is a multiple of 8 pixels, the stride of the last map: the map moves along."
-            : LAST_MAP);
+      if (waiting.length) {
+        requestAnimationFrame(work);
+        return;
+      }
+      this.changes.textContent =
+        `Against the digit in the middle the pooled values changed by ${words.join(", ")}. ` +
+        (this.shift.every((pixels) => pixels % STRIDE === 0)
+          ? "The move is a multiple of 8 pixels, the stride of the last map: the map moves along."
+          : LAST_MAP);
+      this.root.dataset.done = "true";
     };
     requestAnimationFrame(work);
   }
