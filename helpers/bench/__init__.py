@@ -11,7 +11,8 @@ shows a reader's in the chapters. A record holds
     date                the day, as 2026-11-25
     machine, versions   where, as in `helpers.runs`
 
-`python -m helpers.bench.ways` and `python -m helpers.bench.pipelines` measure anew.
+`python -m helpers.bench.ways` and `python -m helpers.bench.pipelines` measure anew;
+`python -m helpers.bench.gpu` measures what a graphics card does.
 """
 
 import datetime
@@ -74,6 +75,12 @@ def renew(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
     project.write_whole(path, ("{\n" + ",\n".join(facts) + "\n}\n").encode())
     print(f"Written to {project.spoken(path)}.", flush=True)
     return record
+
+
+def made(name: str) -> Record | None:
+    """Return the record of this name, whatever its settings; None without one."""
+    found = (_read(folder / f"{name}.json") for folder in folders())
+    return next(filter(None, found), None)
 
 
 def _read(path: Path) -> Record | None:

@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from helpers.bench.together import Together
 from helpers.data import Split
-from helpers.device import described_device, device
+from helpers.device import described_device, device, wait
 from helpers.training.batches import batches, load_data, network_input
 from helpers.training.config import Config
 from helpers.training.loop import Training, build, reproducible
@@ -78,15 +78,20 @@ class PerSample(Dataset):
         return to_tensor(image), int(self.split.labels[index])
 
 
-def this_package(config: Config, seed: int = 0) -> Steps:
-    """`Training`, in epochs of few images; yields numbers of images."""
-    training = Training(config, seed)
-    (block,) = training.blocks
-    few = Split(block.images[:EPOCH], block.labels[:EPOCH])
-    training.blocks = [few]
+def this_package(config: Config, *seeds: int, epoch: int = EPOCH) -> Steps:
+    """`Training`, in epochs of so many images; yields the numbers of images.
+
+    Several seeds are trained side by side, one step of each in turn; without one it is
+    the seed 0.
+    """
+    trainings = [Training(config, seed) for seed in seeds or (0,)]
+    for training in trainings:
+        (block,) = training.blocks
+        training.blocks = [Split(block.images[:epoch], block.labels[:epoch])]
     while True:
-        training.run_epoch()
-        yield len(few.labels)
+        for _ in zip(*(training.steps() for training in trainings), strict=True):
+            pass
+        yield sum(len(training.blocks[0].labels) for training in trainings)
 
 
 def together(config: Config, networks: int = NETWORKS_TOGETHER) -> Steps:
@@ -239,11 +244,10 @@ def rate_side_by_side(config: Config, processes: int, seconds: float) -> float:
 
 def _speed(steps: Steps, seconds: float) -> float:
     done, started = 0, time.perf_counter()
-    while True:
+    while not done or time.perf_counter() - started < seconds:
         done += next(steps)
-        taken = time.perf_counter() - started
-        if taken >= seconds:
-            return done / taken
+    wait()
+    return done / (time.perf_counter() - started)
 
 
 # --- Command line ---------------------------------------------------------------------

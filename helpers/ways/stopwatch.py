@@ -80,14 +80,16 @@ def take_turns(
     return {key: tuple(values) for key, values in taken.items()}
 
 
-def passes(case: Case, way: str) -> tuple[Callable[[], Tensor], Callable[[], tuple]]:
+def passes(
+    case: Case, way: str, device: torch.device | str = "cpu"
+) -> tuple[Callable[[], Tensor], Callable[[], tuple]]:
     """Return the forward pass, and forward + backward, as calls without arguments.
 
     Each own way gets its input in the memory layout that suits it.
     """
     function = WAYS.get(way, F.conv2d)
     layout = WAYS[way].layout(case) if way in WAYS else REFERENCES[way]
-    X, K = (tensor.to(memory_format=layout) for tensor in case.tensors())
+    X, K = (tensor.to(device, memory_format=layout) for tensor in case.tensors())
     options = {"stride": case.stride, "padding": case.padding}
 
     def forward() -> Tensor:
