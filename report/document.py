@@ -25,9 +25,9 @@ class Document:
     for each finding; else all is exported, and `findings` tell what was done. numbered:
     whether headings are.
 
-    Attributes: `blocks`, `images` (file name to bytes), `formulas` (LaTeX to Typst),
-    `environment`, `findings`, `metadata` for pandoc's templates; `unset`, what stands
-    on paper for signs that no typeface has.
+    Attributes: `blocks`, `images` (file name to bytes), `data` (CSV by ids of
+    figures), `formulas` (LaTeX to Typst), `environment`, `findings`, `metadata` for
+    pandoc's templates; `unset`, what stands on paper for signs that no typeface has.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Document:
         self.images = {
             name: content for c in chapters for name, content in c.images.items()
         }
+        self.data = {name: data for c in chapters for name, data in c.data.items()}
         self.unset: dict[int, str] = {}
         self.findings = Findings(tuple(n for c in chapters for n in c.findings.lines))
         numbering = Numbering(self.findings, strict, numbered, front.single)
