@@ -6,7 +6,7 @@ from typing import Any
 
 from pandocfilters import Code, Div, Para, Strong, stringify
 
-from report import mathematics, pandoc
+from report import mathematics, pandoc, records
 from report.chapter import Chapter
 from report.findings import Findings, Place
 from report.front import Front, ours
@@ -53,6 +53,8 @@ class Document:
         for place, chapter, blocks in cells:
             resolved = references.resolved(blocks, place, chapter)
             self.blocks += [_mark(place), *resolved]
+        if any("report" in chapter.metadata for chapter in chapters):
+            self.blocks = records.linked(self.blocks)
         self.images |= numbering.stills
         if strict:
             self.findings.refuse()

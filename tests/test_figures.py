@@ -58,7 +58,8 @@ def test_show_writes_the_file_and_holds_it_once(displayed, tmp_path, format):
         "caption": "Rises, n = 3 & more.",
         "alt": alt,
         "width": 3.0,
-        "data": "panel,kind,name,x,y,value\n1,point,,0,1,\n1,point,,1,2,\n1,point,,2,3,\n",
+        "data": "panel,kind,name,x,y,value\n"
+        "1,point,,0,1,\n1,point,,1,2,\n1,point,,2,3,\n",
     }
 
 

@@ -696,7 +696,7 @@ def test_questions_find_their_section_first(browser):
     assert told["size"] <= 400_000
 
 
-# --- The data of figures ---------------------------------------------------------------
+# --- The data of figures --------------------------------------------------------------
 
 
 def test_a_click_on_its_link_gives_the_data_of_a_figure(browser, tmp_path):
