@@ -66,8 +66,7 @@ def hint(key: str) -> None:
 
 
 def look_up(key: str) -> Exercise:
-    """Return an exercise; KeyError, with the keys that "
-    "there are, when there is none."""
+    """Return an exercise; raises KeyError, with the keys there are, without one."""
     if key not in EXERCISES:
         raise KeyError(f"no exercise {key!r}: there are {', '.join(EXERCISES)}")
     return EXERCISES[key]
