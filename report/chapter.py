@@ -40,7 +40,8 @@ class Chapter:
     `blocks` has one div `.cell` for each cell, which carries its `number`; in it divs
     for inputs and outputs, which carry their kind. `images` holds the files of its
     pictures by the names that the blocks refer to, `findings` what could not be shown
-    as it is, `metadata` what the notebook says on itself.
+    as it is, `metadata` what the notebook says on itself, `data` what its figures show,
+    as CSV by their ids.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Chapter:
     images: dict[str, bytes]
     findings: Findings = field(default_factory=Findings)
     metadata: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
 
 
 class ChapterExporter(Exporter):
@@ -86,6 +88,7 @@ class ChapterExporter(Exporter):
             layout.images,
             layout.findings,
             dict(notebook.metadata) | layout.front_matter,
+            layout.data,
         )
 
 
@@ -104,6 +107,7 @@ class _Layout:
         self.whole_tracebacks = whole_tracebacks
         self.findings = Findings()
         self.images: dict[str, bytes] = {}
+        self.data: dict[str, str] = {}
         self.texts = Texts(self.findings, typographic)
         self.language = _language(notebook)
         self.front_matter: dict[str, Any] = {}
@@ -213,6 +217,8 @@ class _Layout:
                     place, f"the figure {key!r} holds no picture: run its cell again"
                 )
                 return self._markdown(place, caption)
+            if values := str(report.get("data") or ""):
+                self.data[f"fig-{key}"] = values
             return _div(
                 ["figure"],
                 self._markdown(place, caption),

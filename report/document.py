@@ -6,7 +6,7 @@ from typing import Any
 
 from pandocfilters import Code, Div, Para, Strong, stringify
 
-from report import mathematics, pandoc
+from report import mathematics, pandoc, records
 from report.chapter import Chapter
 from report.findings import Findings, Place
 from report.front import Front, ours
@@ -25,9 +25,9 @@ class Document:
     for each finding; else all is exported, and `findings` tell what was done. numbered:
     whether headings are.
 
-    Attributes: `blocks`, `images` (file name to bytes), `formulas` (LaTeX to Typst),
-    `environment`, `findings`, `metadata` for pandoc's templates; `unset`, what stands
-    on paper for signs that no typeface has.
+    Attributes: `blocks`, `images` (file name to bytes), `data` (CSV by ids of
+    figures), `formulas` (LaTeX to Typst), `environment`, `findings`, `metadata` for
+    pandoc's templates; `unset`, what stands on paper for signs that no typeface has.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Document:
         self.images = {
             name: content for c in chapters for name, content in c.images.items()
         }
+        self.data = {name: data for c in chapters for name, data in c.data.items()}
         self.unset: dict[int, str] = {}
         self.findings = Findings(tuple(n for c in chapters for n in c.findings.lines))
         numbering = Numbering(self.findings, strict, numbered, front.single)
@@ -52,6 +53,8 @@ class Document:
         for place, chapter, blocks in cells:
             resolved = references.resolved(blocks, place, chapter)
             self.blocks += [_mark(place), *resolved]
+        if any("report" in chapter.metadata for chapter in chapters):
+            self.blocks = records.linked(self.blocks)
         self.images |= numbering.stills
         if strict:
             self.findings.refuse()

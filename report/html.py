@@ -10,10 +10,12 @@ from urllib.parse import quote
 from pandocfilters import (
     CodeBlock,
     Div,
+    Link,
     Math,
     Plain,
     RawBlock,
     RawInline,
+    Space,
     Span,
     Str,
     stringify,
@@ -55,6 +57,8 @@ def write(document: Document) -> str:
         if kind == "Figure":
             attributes, caption, blocks = content
             box = _scrolling(_label(caption), blocks)
+            if values := document.data.get(attributes[0]):
+                caption = _with_data(caption, attributes[0], values)
             return {"t": "Figure", "c": [attributes, caption, [box]]}
         if kind == "CodeBlock" and not content[0][1]:
             return _scrolling("Text", [CodeBlock(*content)], "text")
@@ -153,6 +157,16 @@ def _label(caption: list) -> str:
     """Return the bold number that a caption begins with; "Table" for want of one."""
     blocks = caption[1]
     return stringify(blocks[0]["c"][:1]) if blocks else "Table"
+
+
+def _with_data(caption: list, identifier: str, values: str) -> list:
+    """Return a caption that ends with a link to what the figure shows, as CSV."""
+    short, (first, *others) = caption
+    name = f"{identifier.removeprefix('fig-')}.csv"
+    address = f"data:text/csv;charset=utf-8,{quote(values, safe=ADDRESS_SIGNS)}"
+    words = [Str(f"Data of {_label(caption)} (CSV)")]
+    link = Link(["", ["data"], [["download", name]]], words, [address, ""])
+    return [short, [{"t": first["t"], "c": [*first["c"], Space(), link]}, *others]]
 
 
 def _table(content: list) -> dict:

@@ -197,6 +197,8 @@ def _div(attributes: list, blocks: list) -> list:
         return [RawBlock("typst", _anchor(identifier))]
     if "folded" in classes:
         return []
+    if "record" in classes:
+        return _call("record", blocks, f" <{identifier}>")
     if raw_html.SUMMARY in classes:
         return [Para([Strong([i for b in blocks for i in b["c"]])])]
     if "finding" in classes or "environment" in classes:
