@@ -10,7 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 from traitlets import Bool, List, Unicode
 
-from report import front, html, pdf
+from report import epub, front, html, pdf, slides
 from report.chapter import ChapterExporter
 from report.document import Document
 from report.errors import ReportError
@@ -119,7 +119,34 @@ class PDFReport(_ReportExporter):
         return pdf.write(document, self.fonts)
 
 
-EXPORTERS = {"html": HTMLReport, "pdf": PDFReport}
+class EPUBReport(_ReportExporter):
+    """An EPUB 3, for readers of electronic books."""
+
+    export_from_notebook = "Report (EPUB)"
+    output_mimetype = "application/epub+zip"
+    file_extension = ".epub"
+
+    def write(self, document: Document) -> bytes:
+        return epub.write(document)
+
+
+class SlidesReport(_ReportExporter):
+    """Slides in one HTML page that needs nothing beside itself."""
+
+    export_from_notebook = "Report (slides)"
+    output_mimetype = "text/html"
+    file_extension = ".slides.html"
+
+    def write(self, document: Document) -> str:
+        return slides.write(document)
+
+
+EXPORTERS: dict[str, type[_ReportExporter]] = {
+    "html": HTMLReport,
+    "pdf": PDFReport,
+    "epub": EPUBReport,
+    "slides": SlidesReport,
+}
 
 
 def export(
