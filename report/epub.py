@@ -16,8 +16,11 @@ from report.document import Document
 from report.pandoc import Element
 
 
-def write(document: Document) -> bytes:
-    """Return the book. Links to files beside the notebook become their words alone."""
+def write(document: Document, style: str = "") -> bytes:
+    """Return the book. Links to files beside the notebook become their words alone.
+
+    style: a style sheet instead of templates/book.css.
+    """
     blocks = pandoc.transformed(html.blocks(document), _for_books)
     with TemporaryDirectory() as folder:
         for name, content in document.images.items():
@@ -29,7 +32,7 @@ def write(document: Document) -> bytes:
             "--mathml",
             "--split-level=1",
             "--toc-depth=3",
-            f"--css={TEMPLATES / 'book.css'}",
+            f"--css={style or TEMPLATES / 'book.css'}",
             metadata=_metadata(document),
         )
 

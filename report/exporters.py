@@ -42,6 +42,10 @@ class _ReportExporter(ChapterExporter):
     license = Unicode(help="The licence that the document names.").tag(config=True)
     lang = Unicode(help="The language of the text: en, de, pt-BR.").tag(config=True)
 
+    template = Unicode(help="A file to use instead of that in report/templates/.").tag(
+        config=True
+    )
+
     def write(self, document: Document) -> Any:
         """Return the file's content."""
         raise NotImplementedError
@@ -101,7 +105,7 @@ class HTMLReport(_ReportExporter):
     file_extension = ".html"
 
     def write(self, document: Document) -> str:
-        return html.write(document)
+        return html.write(document, self.template)
 
 
 class PDFReport(_ReportExporter):
@@ -116,7 +120,7 @@ class PDFReport(_ReportExporter):
     ).tag(config=True)
 
     def write(self, document: Document) -> bytes:
-        return pdf.write(document, self.fonts)
+        return pdf.write(document, self.fonts, self.template)
 
 
 class EPUBReport(_ReportExporter):
@@ -127,7 +131,7 @@ class EPUBReport(_ReportExporter):
     file_extension = ".epub"
 
     def write(self, document: Document) -> bytes:
-        return epub.write(document)
+        return epub.write(document, self.template)
 
 
 class SlidesReport(_ReportExporter):
@@ -138,7 +142,7 @@ class SlidesReport(_ReportExporter):
     file_extension = ".slides.html"
 
     def write(self, document: Document) -> str:
-        return slides.write(document)
+        return slides.write(document, self.template)
 
 
 EXPORTERS: dict[str, type[_ReportExporter]] = {

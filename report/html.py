@@ -44,8 +44,11 @@ WITHOUT_SCRIPTS = (
 )
 
 
-def write(document: Document) -> str:
-    """Return the page: formulas as MathML, pictures, typeface and script inside."""
+def write(document: Document, template: str = "") -> str:
+    """Return the page: formulas as MathML, pictures, typeface and script inside.
+
+    template: a file instead of templates/report.html.
+    """
     page = pandoc.write(
         blocks(document),
         "html5",
@@ -54,7 +57,7 @@ def write(document: Document) -> str:
         "--shift-heading-level-by=1",
         "--table-of-contents",
         "--toc-depth=3",
-        f"--template={TEMPLATES / 'report.html'}",
+        f"--template={template or TEMPLATES / 'report.html'}",
         metadata=document.metadata,
     )
     return with_all_inside(script.placed(lean(page)), document)

@@ -14,8 +14,11 @@ NEW = ("slide", "subslide")
 RULE = {"t": "HorizontalRule"}
 
 
-def write(document: Document) -> str:
-    """Return the page of slides: formulas as MathML, pictures and typeface inside."""
+def write(document: Document, template: str = "") -> str:
+    """Return the page of slides: formulas as MathML, pictures and typeface inside.
+
+    template: a file instead of templates/slides.html.
+    """
     kept = Document.__new__(Document)
     kept.__dict__ |= document.__dict__ | {"blocks": _cut(document.blocks)}
     page = pandoc.write(
@@ -23,7 +26,7 @@ def write(document: Document) -> str:
         "dzslides",
         "--mathml",
         "--slide-level=2",
-        f"--template={TEMPLATES / 'slides.html'}",
+        f"--template={template or TEMPLATES / 'slides.html'}",
         metadata=document.metadata,
     )
     return html.with_all_inside(html.lean(page), document)

@@ -706,3 +706,17 @@ def test_slides_begin_with_sections_and_where_the_author_says():
     assert not re.search(r"(src|href)=.(?!data:|#)", page)
     assert "default-src 'none'" in page and "A title" in page
     assert slides.write(made) == page and "unseen" in page_of(made)
+
+
+@pytest.mark.parametrize("format", ["html", "pdf", "slides"])
+def test_a_template_of_the_user_is_taken(format, tmp_path):
+    kept = "#set document(title: [T])\n" if format == "pdf" else ""
+    (tmp_path / "own.txt").write_text(f"{kept}MINE $title-text$")
+    exporter = EXPORTERS[format](template=str(tmp_path / "own.txt"), strict=False)
+    made = exporter.document(
+        new_notebook(cells=[text("# Words")]), {"name": "x", "path": "."}
+    )
+    if format == "pdf":
+        assert pdf.source(made, exporter.template) == f"{kept}MINE Words"
+    else:
+        assert exporter.write(made) == "MINE Words"
