@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON_IN_VENV = "$(VENV)/bin/python"
 
-.PHONY: help environment report test quick colab reproduce bench check notebooks lock \
+.PHONY: help environment report test quick colab reproduce bench check notebooks editions lock \
 	say-report
 
 help: ## this list
@@ -43,6 +43,9 @@ notebooks: environment ## run the notebooks in place: their outputs, figures/, f
 	$(PYTHON_IN_VENV) -m report.navigation
 	$(PYTHON_IN_VENV) -m report --in-place
 	$(PYTHON_IN_VENV) -m report.readme
+
+editions: environment ## write the notebooks for courses, with answers and without, into build/editions/
+	@$(PYTHON_IN_VENV) -m report.editions
 
 environment: ## only make the environment (VENV=.venv, with PYTHON=python3), as all others do first
 	@sh environment.sh "$(VENV)"

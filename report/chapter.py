@@ -15,7 +15,7 @@ from pandocfilters import CodeBlock, Div, Emph, Image, Link, Para, Str, stringif
 from traitlets import Bool
 from traitlets.config import Config
 
-from report import outputs, pandoc, pictures
+from report import exercises, outputs, pandoc, pictures
 from report.findings import Findings, Place
 from report.folding import without_title
 from report.pandoc import Element
@@ -132,7 +132,11 @@ class _Layout:
         ]
 
     def _cell(self, place: Place, cell: NotebookNode, tags: list) -> Iterator[Part]:
-        if cell.cell_type == "markdown":
+        if "check" in tags:
+            yield _div(["exercise", "page-only"], key=exercises.key_of(cell.source))
+        elif "exercise" in tags:
+            yield _div(["question", "page-only"], self._markdown(place, cell.source))
+        elif cell.cell_type == "markdown":
             yield self._markdown(place, cell.source)
             for part in ("forward", "backward", "canvas", "maps"):
                 if f"movable-{part}" in tags:
@@ -143,8 +147,9 @@ class _Layout:
             if cell.source.strip() and not {"setup", "remove-input"} & set(tags):
                 kinds = ["input"]
                 kinds += ["folded"] if "hide-input" in tags else []
-                kinds += ["page-only"] if "page-only" in tags else []
-                yield _div(kinds, self._code(without_title(cell.source)))
+                kinds += [tag for tag in ("page-only", "solution") if tag in tags]
+                code = exercises.without_markers(without_title(cell.source))
+                yield _div(kinds, self._code(code))
             if "remove-output" not in tags:
                 for kind, some in groupby(cell.get("outputs", []), outputs.report_kind):
                     if kind == "prose":  # sentence by sentence, also a list may come

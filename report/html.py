@@ -19,7 +19,7 @@ from pandocfilters import (
     stringify,
 )
 
-from report import font, mathematics, pandoc, raw_html, script
+from report import exercises, font, mathematics, pandoc, raw_html, script
 from report.chapter import TEMPLATES
 from report.document import Document
 from report.pandoc import Element
@@ -217,8 +217,13 @@ def _div(attributes: list, blocks: list) -> Element | list | None:
             RawBlock("html", WITHOUT_SCRIPTS),
         )
         return Div(["", ["movable"], pairs], [before, *blocks, after])
+    if "exercise" in classes:
+        return [RawBlock("html", exercises.element(dict(pairs)["key"]))]
+    if "question" in classes:
+        return Div(["", ["question"], []], blocks)
     if "folded" in classes:
-        return _details("Show the code", blocks)
+        words = "Show an answer" if "solution" in classes else "Show the code"
+        return _details(words, blocks)
     if "page-only" in classes and "input" not in classes:
         told = dict(pairs)
         return _details(f"Show {told['label']}, {told['rows']} rows", blocks)

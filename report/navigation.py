@@ -1,4 +1,4 @@
-"""Write the row of links and the set-up that open a notebook, and what folds cells.
+"""Write what opens and ends a notebook, links, set-up and export, and what folds cells.
 
 All follows from file names, titles, tags and the repository's address, so that a second
 time changes nothing.
@@ -16,6 +16,13 @@ from report import folding, generated, project
 from report.chapter import TEMPLATES
 
 COLAB = "https://colab.research.google.com/github"
+# The last cell. A build leaves it out, as it makes documents of all that is executed.
+EXPORT = """\
+# This notebook, with its outputs as they are now, as a PDF beside it (or export_html).
+from report.live import export_pdf
+
+export_pdf()"""
+EXPORT_TAGS = ["export", "skip-execution", "remove-cell"]
 KAGGLE = "https://kaggle.com/kernels/welcome?src="
 
 
@@ -47,6 +54,7 @@ def update(notebooks: list[Path], write: bool) -> list[Path]:
         _set(content, new_markdown_cell(row, id="navigation"), position=0)
         cell = setup_cell(_data(content, notebook))
         _set(content, new_code_cell(cell, id="setup"), position=2)
+        _end(content, new_code_cell(EXPORT, id="export"), EXPORT_TAGS)
         folding.fold(content)
         content.metadata.update(_opened_with(notebook))
         text = nbformat.writes(content) + "\n"
@@ -124,6 +132,13 @@ def _set(content: NotebookNode, cell: NotebookNode, position: int) -> None:
             return
     cell.metadata["tags"] = [tag]
     content.cells.insert(position, cell)
+
+
+def _end(content: NotebookNode, cell: NotebookNode, tags: list[str]) -> None:
+    """Let the notebook end with this cell, which the first of the tags marks."""
+    cell.metadata["tags"] = tags
+    others = [c for c in content.cells if tags[0] not in c.metadata.get("tags", [])]
+    content.cells = [*others, cell]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ blocks, for the writers of both, is
 - code blocks of a language that pandoc can colour, and without one for all other text,
 - the divs `.input` (also `.folded`) and `.environment` of the cells,
 - a div `.movable` with its `part`, in it the still figure of what the page moves,
+- a div `.exercise` with its `key`, and one `.question` around its question,
 - the class `.page-only` of an input, and a div of that class around a table, with its
   `label` and its number of `rows`, for what the PDF leaves out.
 """
@@ -39,6 +40,7 @@ from pandocfilters import (
     stringify,
 )
 
+from helpers.exercises import EXERCISES
 from helpers.project import KEY
 from report import mathematics, pandoc
 from report.chapter import Chapter
@@ -220,6 +222,12 @@ class Numbering:
             return self._table(values, blocks, "page-only" in classes)
         if "movable" in classes:
             return self._movable(values["part"])
+        if "exercise" in classes and values["key"] not in EXERCISES:
+            self._error(
+                f"there is no exercise {values['key']!r}: a cell with the tag check "
+                'says exercises.check("1.2", answer_1_2), a key of helpers/exercises'
+            )
+            return []
         if "environment" in classes:
             self.environments.append(json.loads(values["record"]))
             return Div(["", classes, []], blocks)

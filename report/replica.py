@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from copy import deepcopy
 from importlib.metadata import distributions
@@ -27,7 +28,7 @@ from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
 
 from helpers.project import spoken
-from report import execute, project
+from report import execute, navigation, project
 from report.chapter import TEMPLATES
 from report.errors import ReportError
 
@@ -37,6 +38,7 @@ PYTHON = "3.13"
 FIRST_FIGURE = 60  # seconds after which it must be there
 NOWHERE = "https://convolution-report.invalid"  # a name that never has an address
 NUMBER = re.compile(r"(?<![\w.])[+−-]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d\d?)?(?!\w)")
+EXPORT = navigation.EXPORT_TAGS[0]
 LEFT_OUT = "is not installed here"
 RELATIVE, ABSOLUTE = 0.02, 1e-4  # by how much a number may differ
 
@@ -182,6 +184,7 @@ class Colab:
             f"{len(differing)} of {sum(map(len, _texts(held)))} outputs differ",
             flush=True,
         )
+        differing += _export_faults(content)
         if first_figure and first_figure > FIRST_FIGURE:
             differing.append(f"the first figure came after {first_figure:.0f} s")
         return [f"{notebook.stem}, {line}" for line in differing]
@@ -222,6 +225,16 @@ class Colab:
             skip_cells_with_tag="",
             **options,
         )
+
+
+def _export_faults(content: NotebookNode) -> list[str]:
+    """Repeat what the last cell says; a line when the reader was handed no document."""
+    (*_, last) = content.cells
+    if EXPORT not in last.metadata.get("tags", []):
+        return []
+    said = "".join(output.get("text", "") for output in last.outputs)
+    print(textwrap.indent(said, "    "), end="", flush=True)
+    return [] if "Saved by the browser: " in said else ["it handed over no document"]
 
 
 def _commit_copy(folder: Path) -> None:
@@ -295,6 +308,7 @@ def _texts(notebook: NotebookNode) -> list[list[str]]:
             output.text if output.output_type == "stream" else _told(output)
             for output in cell.get("outputs", [])
             if _kind(output) != "environment"
+            and EXPORT not in cell.metadata.get("tags", [])
         ]
         for cell in notebook.cells
     ]

@@ -15,13 +15,14 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "page"
 # In this order: what a module uses when it starts stands above it.
-MOVING = ("numbers", "movable", "networks", "readers")
-MODULES = (*MOVING, "search", "links", "code", "contents")
+WORKED_ON = ("numbers", "movable", "networks", "readers", "exercises")
+MODULES = (*WORKED_ON, "search", "links", "code", "contents")
 START = "start"
 STYLE = FOLDER / "page.css"
 PICTURES = json.loads((FOLDER / "pictures.json").read_text("utf-8"))
-# Where trained networks read a digit; no other page has to carry them.
-MOVES = 'class="movable"'
+# What a reader works on, and where trained networks read a digit; no other page has to
+# carry what it takes.
+WORK = re.compile('class="(movable|exercise)')
 READERS = re.compile('class="movable" data-part="(canvas|maps)"')
 
 
@@ -42,8 +43,9 @@ def pictures() -> str:
 def placed(page: str) -> str:
     """Return the page with the script, its style and the policy where they belong."""
     # A function of its own, so that none of its names meets those of the browser.
-    modules = [name for name in MODULES if name not in MOVING or MOVES in page]
-    held = pictures() if MOVES in page else ""
+    works = WORK.search(page)
+    modules = [name for name in MODULES if works or name not in WORKED_ON]
+    held = pictures() if works else ""
     if READERS.search(page):
         from report import weights  # torch takes its time, and few pages read
 

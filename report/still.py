@@ -78,11 +78,12 @@ def _convolution(part: str, start: dict) -> tuple[Figure, str, str]:
         shaded["gradient of the image"] = window
         caption = "one output has a gradient: what pixels and kernel receive of it."
     widths = [table.shape[1] for table in shown.values()]
-    figure, axes = plt.subplots(1, len(shown), figsize=(4.4, 1.75), width_ratios=widths)
+    figure, axes = plt.subplots(1, len(shown), figsize=(4.0, 1.5), width_ratios=widths)
     for place, (name, table) in zip(axes, shown.items(), strict=True):
         colour = figures.COLOURS["output" if "output" in name else "input"]
+        title = name.replace(" the ", "\nthe ")  # as narrow as the table below it
         drawings.numbers(
-            place, table.detach(), name, colour, shaded.get(name, ()), size=6
+            place, table.detach(), title, colour, shaded.get(name, ()), size=6
         )
     return (
         figure,
@@ -109,7 +110,7 @@ def _reading(part: str, start: dict) -> tuple[Figure, str, str]:
             for name, network in networks.items()
         }
         map_of = networks["any size, maximum"][:3](image)[0]
-    figure = plt.figure(figsize=(figures.FULL_WIDTH, 1.6))
+    figure = plt.figure(figsize=(4.6, 0.9))
     grid = figure.add_gridspec(1, 3, width_ratios=[1, 1.7, 1.7])
     axes = [figure.add_subplot(grid[column]) for column in range(3)]
     figures.image(axes[0], image[0, 0], f"canvas of {canvas} px", cmap="Blues")
@@ -122,7 +123,6 @@ def _reading(part: str, start: dict) -> tuple[Figure, str, str]:
     read = ", ".join(f"{name}: {share.argmax()}" for name, share in shares.items())
     return (
         figure,
-        f"To be moved on the page: a digit on a canvas of {canvas} pixels, read by "
-        "networks that were trained with five seeds, and by two for any size.",
+        f"To be moved on the page: a digit on {canvas} pixels, read by seven networks.",
         f"A digit; a table of shares, the largest of them {read}; sixteen maps.",
     )

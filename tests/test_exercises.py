@@ -1,15 +1,21 @@
 """Exercises accept what is right, and say of every wrong answer what is wrong."""
 
+import ast
 import math
 import re
+import shutil
 from collections import Counter
 
+import nbformat
 import pytest
 import torch
+import torch.nn.functional as F
 
 from helpers import exercises
 from helpers.exercises import EXERCISES, WrongAnswer, check, hint, same
 from helpers.exercises.record import _copies
+from report import editions, project
+from report.exercises import BEGIN, END, key_of
 
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 
@@ -27,7 +33,7 @@ def test_every_planted_mistake_is_named(exercise):
         with pytest.raises(WrongAnswer) as refused:
             check(exercise.key, mistake.answer)
         assert mistake.words in str(refused.value)
-        assert f'hint("{exercise.key}")' in str(refused.value)
+        assert f'exercises.hint("{exercise.key}")' in str(refused.value)
     assert len({mistake.words for mistake in exercise.mistakes}) == len(
         exercise.mistakes
     )
@@ -128,3 +134,162 @@ def test_a_notebook_shows_the_words_and_no_traceback():
         check("1.4", 13)
     except WrongAnswer as error:
         assert error._render_traceback_() == [str(error)]
+
+
+# --- In the notebooks -----------------------------------------------------------------
+
+NOTEBOOKS = {path.stem: nbformat.read(path, 4) for path in project.notebooks()}
+
+
+def tagged(content, tag):
+    return [c for c in content.cells if tag in c.metadata.get("tags", [])]
+
+
+def asked():
+    """(key, solution cell, check cell) of every exercise in the notebooks."""
+    found = []
+    for content in NOTEBOOKS.values():
+        pairs = zip(tagged(content, "solution"), tagged(content, "check"), strict=True)
+        for solution, test in pairs:
+            found.append((key_of(test.source), solution, test))
+    return found
+
+
+@pytest.mark.parametrize("key, solution, test", asked(), ids=[k for k, _, _ in asked()])
+def test_the_answer_in_the_notebook_is_accepted(key, solution, test, capsys):
+    names = {"torch": torch, "F": F, "math": math, "exercises": exercises}
+    exec("from helpers.models import LabNet, count_parameters", names)
+    exec(solution.source, names)
+    exec(test.source, names)
+    assert capsys.readouterr().out == f"Exercise {key}: right.\n"
+    assert solution.source.splitlines()[1] == BEGIN
+    assert solution.source.splitlines()[-1] == END
+
+
+def test_every_exercise_is_asked_once_and_graded():
+    assert [key for key, _, _ in asked()] == list(EXERCISES)
+    for key, solution, test in asked():
+        number = key.replace(".", "-")
+        assert solution.metadata.nbgrader == {
+            "grade": False,
+            "grade_id": f"answer-{number}",
+            "locked": False,
+            "schema_version": 3,
+            "solution": True,
+            "task": False,
+        }
+        assert test.metadata.nbgrader == {
+            "grade": True,
+            "grade_id": f"check-{number}",
+            "locked": True,
+            "points": 1,
+            "schema_version": 3,
+            "solution": False,
+            "task": False,
+        }
+
+
+# --- Two editions ---------------------------------------------------------------------
+
+
+def lines_of_solutions(content):
+    """Lines of answers and of the sections called Solutions, and of nothing else."""
+    kept = {c.id for c in editions._without_solutions(content.cells)}
+    solved = {c.id for c in tagged(content, "solution")}
+    lesson, secret = set(), set()
+    for cell in content.cells:
+        is_secret = cell.id in solved or cell.id not in kept
+        into = secret if is_secret else lesson
+        into.update(line.strip() for line in cell.source.splitlines() if line.strip())
+    return secret - lesson
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_no_line_of_a_solution_is_in_the_students_edition(name):
+    content = NOTEBOOKS[name]
+    student = editions.student(content)
+    lines = {line.strip() for c in student.cells for line in c.source.splitlines()}
+    secret = lines_of_solutions(content)
+    assert not secret & lines
+    assert bool(secret) == (name[:2] in ("01", "02", "03", "04", "05", "06"))
+    written = nbformat.writes(student)
+    assert BEGIN not in written and "#Solutions" not in written
+    for cell in (*tagged(student, "solution"), *tagged(student, "check")):
+        assert cell.outputs == [] and cell.execution_count is None
+    nbformat.validate(student)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_checks_stay_and_ask_for_an_answer(name):
+    content, student = NOTEBOOKS[name], editions.student(NOTEBOOKS[name])
+    checks = [c.source for c in tagged(content, "check")]
+    assert [c.source for c in tagged(student, "check")] == checks
+    for given, test in zip(
+        tagged(student, "solution"), tagged(student, "check"), strict=True
+    ):
+        assert "raises-exception" in test.metadata.tags
+        names = {"exercises": exercises}
+        exec(given.source, names)
+        with pytest.raises(WrongAnswer, match="There is no answer yet"):
+            exec(test.source, names)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_what_the_students_edition_runs_needs_nothing_that_was_taken_out(name):
+    """A name that only a solution defines is used by no later cell."""
+    content = NOTEBOOKS[name]
+    kept = {c.id for c in editions._without_solutions(content.cells)}
+    defined, only_there = set(), set()
+    for cell in content.cells:
+        if cell.cell_type != "code" or cell.source.lstrip().startswith(("%", "!")):
+            continue
+        tree = ast.parse(cell.source)
+        names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
+        stored = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+        stored |= {
+            n.name
+            for n in ast.walk(tree)
+            if isinstance(n, ast.FunctionDef | ast.ClassDef)
+        }
+        if cell.id not in kept:
+            only_there |= stored - defined
+            continue
+        used = {n.id for n in names if isinstance(n.ctx, ast.Load)} - stored
+        assert not used & only_there, cell.source
+        defined |= stored
+        only_there -= stored
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_instructors_edition_is_the_notebook(name):
+    content = NOTEBOOKS[name]
+    instructor = editions.instructor(content)
+    for ours, theirs in zip(content.cells, instructor.cells, strict=True):
+        assert theirs.source == ours.source.replace(
+            "](../", f"]({project.repository()}/blob/main/"
+        )
+    assert "](../" not in "".join(c.source for c in instructor.cells)
+
+
+def test_an_answer_without_a_check_is_refused():
+    content = editions.instructor(NOTEBOOKS["01_convolution"])
+    at = next(
+        n for n, c in enumerate(content.cells) if "check" in c.metadata.get("tags", [])
+    )
+    del content.cells[at]
+    with pytest.raises(ValueError, match="no check stands behind the answer"):
+        editions.student(content)
+
+
+def test_one_command_writes_both(monkeypatch):
+    monkeypatch.setattr(editions, "FOLDER", project.BUILD / "editions-of-a-test")
+    monkeypatch.setattr("sys.argv", ["report.editions"])
+    try:
+        editions.main()
+        for edition in ("student", "instructor"):
+            names = [p.name for p in (editions.FOLDER / edition).iterdir()]
+            assert sorted(names) == [p.name for p in project.notebooks()]
+    finally:
+        shutil.rmtree(editions.FOLDER)
+    # The set-up cell looks for the report in the folders above: no network is needed.
+    assert project.ROOT in editions.FOLDER.parents

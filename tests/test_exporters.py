@@ -266,6 +266,7 @@ MONEY = [
     "    $indented$",
     "it costs $ 5 and $ 6",
     "a $ sign",
+    "$5 and $10 and \\$7 and `$`",
     "[link](http://a.b/$c$)",
 ]
 

@@ -22,7 +22,8 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate
 from torch.nn.functional import unfold as torch_unfold
 
 from helpers import data, runs
-from report import html, project, script, weights
+from helpers.exercises import EXERCISES
+from report import exercises, html, project, script, weights
 from report.document import Document
 
 QUESTIONS = Path(__file__).parent / "data" / "questions.toml"
@@ -503,6 +504,83 @@ def test_drawing_waits_for_no_network(reading):
         }"""
     )
     assert sorted(times)[len(times) // 2] < 16
+
+
+# --- Exercises ------------------------------------------------------------------------
+
+
+def typed(answer):
+    """An answer as a reader types it."""
+    answer = answer.tolist() if hasattr(answer, "tolist") else answer
+    if isinstance(answer, list) and isinstance(answer[0], list):
+        return "\n".join(map(typed, answer))
+    return ", ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
+
+
+def test_the_page_judges_answers_as_the_notebook_does(browser):
+    checked = [e for e in EXERCISES.values() if e.kind != "function"]
+    cases = [
+        (exercises.record(e), typed(answer), words)
+        for e in checked
+        for answer, words in [
+            (e.right, ""),
+            *((mistake.answer, mistake.words) for mistake in e.mistakes),
+        ]
+    ]
+    page = browser.new_page()
+    source = script.source("numbers", "movable", "exercises")
+    judge = "cases.map(([exercise, text]) => wrongIn(exercise, text))"
+    said = page.evaluate(f"cases => {{{source}return {judge}}}", cases)
+    judge = "cases.map(exercise => wrongIn(exercise, 'x') && wrongIn(exercise, ''))"
+    records = [exercises.record(e) for e in checked]
+    refused = page.evaluate(f"cases => {{{source}return {judge}}}", records)
+    page.close()
+    assert len(checked) >= 25
+    assert said == [words for _, _, words in cases]
+    assert all(refused)
+
+
+def test_a_reader_answers_on_the_page(browser, tmp_path):
+    cells = [text("# Exercises")]
+    for key in ("1.1", "1.4", "1.5", "1.6"):
+        name = "answer_" + key.replace(".", "_")
+        cells += [
+            text(f"**Exercise {key}.** Well?", tags=["exercise", "page-only"]),
+            code(
+                f"# @title An answer\n### BEGIN SOLUTION\n{name} = 3\n### END SOLUTION",
+                tags=["solution", "hide-input"],
+            ),
+            code(f'exercises.check("{key}", {name})', tags=["check"]),
+        ]
+    document = Document(chapters(**{"01_exercises": new_notebook(cells=cells)}))
+    (tmp_path / "report.html").write_text(html.write(document), "utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    told = page.locator(".exercise .verdict")
+    page.get_by_label("Answer to 1.4").fill("13")
+    page.keyboard.press("Enter")
+    assert "one is missing" in told.nth(1).text_content()
+    page.get_by_label("Answer to 1.4").fill("14")
+    page.keyboard.press("Enter")
+    assert told.nth(1).text_content() == "Right."
+    page.get_by_label("Answer to 1.1").fill("4 −1\n8 10")
+    page.get_by_role("button", name="Check").first.click()
+    assert told.nth(0).text_content() == "Right."
+    page.get_by_label("Answer to 1.5").select_option("c")
+    page.get_by_role("button", name="Check").nth(2).click()
+    assert "Some shifts it does follow" in told.nth(2).text_content()
+    assert page.get_by_text("To be written in the notebook").count() == 1
+    first, second = EXERCISES["1.4"].hints
+    assert not page.get_by_text(first).is_visible()
+    hints = page.locator(".exercise").nth(1)
+    hints.get_by_text("Hint", exact=True).click()
+    assert page.get_by_text(first).is_visible()
+    assert not page.get_by_text(second).is_visible()
+    hints.get_by_text("Second hint").click()
+    assert page.get_by_text(second).is_visible()
+    assert page.get_by_text("Show an answer").count() == 4
+    assert "SOLUTION" not in page.content() and "exercises.check" not in page.content()
+    page.close()
 
 
 # --- Finding one's way ----------------------------------------------------------------

@@ -80,6 +80,8 @@ def notebook(tmp_path, monkeypatch):
     monkeypatch.setenv("REPORT_PROFILE", "quick")
     setup = new_code_cell(navigation.setup_cell([]), metadata={"tags": ["setup"]})
     cells = [setup, new_code_cell(SHOW), new_code_cell(CHANGE % 5)]
+    tags = [*navigation.EXPORT_TAGS]
+    cells.append(new_code_cell(navigation.EXPORT, metadata={"tags": tags}))
     told = {"kind": "figure", "caption": "Half of 10 is 5.", "alt": "A square."}
     cells[1].outputs = [new_output("display_data", {}, metadata={"report": told})]
     cells[2].outputs = [new_output("stream", text="Colab True 5\n")]
@@ -96,6 +98,7 @@ def test_a_notebook_runs_in_an_empty_folder_with_the_code_as_it_is(
     assert colab.faults(notebook) == []
     printed = capsys.readouterr().out
     assert "01_one: a figure in " in printed and "0 of 2 outputs differ" in printed
+    assert "    Saved by the browser: " in printed
     fetched = colab.content / "convolution-report"
     new = subprocess.run(  # what git knows, and what is new
         ["git", "ls-files", "--others", "--exclude-standard"],
@@ -110,7 +113,7 @@ def test_a_notebook_runs_in_an_empty_folder_with_the_code_as_it_is(
 
     content = nbformat.read(notebook, as_version=4)
     content.cells[2].source = CHANGE % 7
-    content.cells.append(new_code_cell("import no_such_module"))
+    content.cells[3] = new_code_cell("import no_such_module")
     nbformat.write(content, notebook)
     (fault,) = colab.faults(notebook)
     assert "cell 4 failed: ModuleNotFoundError: No module named 'no_such" in fault

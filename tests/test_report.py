@@ -930,9 +930,11 @@ def test_navigation_is_written_once(tmp_path):
     assert navigation.update(notebooks, write=True) == []
 
     first, second = (nbformat.read(path, 4) for path in notebooks)
-    assert [cell.metadata.tags for cell in second.cells[::2]] == [
+    assert [cell.metadata.get("tags") for cell in second.cells] == [
         ["navigation"],
+        None,
         ["setup"],
+        navigation.EXPORT_TAGS,
     ]
     assert "[2 Gradients →](02_gradients.ipynb)" in first.cells[0].source
     assert "[← 1 Loops with `code`](01_loops.ipynb)" in second.cells[0].source

@@ -50,7 +50,7 @@ def check(key: str, answer: Any) -> None:
     """
     wrong = find(key).wrong(answer)
     if wrong is not None:
-        raise WrongAnswer(f'Exercise {key}: {wrong} Ask hint("{key}") for a hint.')
+        raise WrongAnswer(f'Exercise {key}: {wrong} A hint: exercises.hint("{key}")')
     print(f"Exercise {key}: right.")
 
 
@@ -66,8 +66,7 @@ def hint(key: str) -> None:
 
 
 def find(key: str) -> Exercise:
-    """Return an exercise; KeyError, with the keys that "
-    "there are, when there is none."""
+    """Return an exercise; raises KeyError, with the keys there are, without one."""
     if key not in EXERCISES:
         raise KeyError(f"no exercise {key!r}: there are {', '.join(EXERCISES)}")
     return EXERCISES[key]

@@ -36,6 +36,7 @@ linkNumbers(main, say);
 linkChapters(main);
 addCopyButtons(main, say);
 addPreviews(main);
+for (const place of main.querySelectorAll(".exercise")) addCheck(place);
 offerPlace(tools);
 followReader(nav, main, keepPlace);
 for (const place of main.querySelectorAll(".movable")) {
