@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from helpers import compact, project
+from helpers import compact, figure_data, project
 from helpers.stats import Interval, t_interval
 
 FULL_WIDTH = 6.5  # inches: the width of the text in the PDF
@@ -176,7 +176,8 @@ def as_percent(share: float, _position: float | None = None) -> str:
 def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") -> None:
     """Write a figure to its file and display it with caption and alternative text.
 
-    The file lies in build/figures, or in the folder that REPORT_FIGURES names.
+    The file lies in build/figures, or in the folder that REPORT_FIGURES names, and what
+    was drawn beside it, as CSV.
     `key` names it (`<key>.svg`) and the anchor (`#fig-<key>`); `caption`
     is Markdown and states the claim, n and the data set; `alt` describes axes, trend
     and extremes for a reader who cannot see the figure. `format` is "svg", or "png"
@@ -195,12 +196,14 @@ def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") 
         raise ValueError(f"format is {format!r}: use 'svg' or 'png'")
     buffer = BytesIO()
     figure.savefig(buffer, format=format, dpi=200)
-    plt.close(figure)
     picture = compact.picture(buffer.getvalue(), format)
+    values = figure_data.table(figure)
+    plt.close(figure)
 
     folder = project.figures()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{key}.{format}").write_bytes(picture)
+    (folder / f"{key}.csv").write_text(values, "utf-8")
 
     bundle = {
         "text/plain": f"Figure: {caption}",
@@ -212,6 +215,7 @@ def show(figure: Figure, key: str, caption: str, alt: str, format: str = "svg") 
         "caption": caption,
         "alt": alt,
         "width": float(width),
+        "data": values,
     }
     display(bundle, metadata={"report": report}, raw=True)
 

@@ -40,7 +40,8 @@ class Chapter:
     `blocks` has one div `.cell` for each cell, which carries its `number`; in it divs
     for inputs and outputs, which carry their kind. `images` holds the files of its
     pictures by the names that the blocks refer to, `findings` what could not be shown
-    as it is, `metadata` what the notebook says on itself.
+    as it is, `metadata` what the notebook says on itself, `data` what its figures show,
+    as CSV by their ids, `slides` what slides its cells are, by their number.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Chapter:
     images: dict[str, bytes]
     findings: Findings = field(default_factory=Findings)
     metadata: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    slides: dict[int, str] = field(default_factory=dict)
 
 
 class ChapterExporter(Exporter):
@@ -86,6 +89,8 @@ class ChapterExporter(Exporter):
             layout.images,
             layout.findings,
             dict(notebook.metadata) | layout.front_matter,
+            layout.data,
+            {n: _slide(cell) for n, cell in enumerate(notebook.cells, 1)},
         )
 
 
@@ -104,6 +109,7 @@ class _Layout:
         self.whole_tracebacks = whole_tracebacks
         self.findings = Findings()
         self.images: dict[str, bytes] = {}
+        self.data: dict[str, str] = {}
         self.texts = Texts(self.findings, typographic)
         self.language = _language(notebook)
         self.front_matter: dict[str, Any] = {}
@@ -213,6 +219,8 @@ class _Layout:
                     place, f"the figure {key!r} holds no picture: run its cell again"
                 )
                 return self._markdown(place, caption)
+            if values := str(report.get("data") or ""):
+                self.data[f"fig-{key}"] = values
             return _div(
                 ["figure"],
                 self._markdown(place, caption),
@@ -373,6 +381,12 @@ def _verbatim(text: str, *classes: str) -> Part:
 
 def _shortened(address: str) -> str:
     return address if len(address) <= 60 else f"{address[:57]}…"
+
+
+def _slide(cell: NotebookNode) -> str:
+    """Return the type of slide that a cell says to be, "" for none."""
+    told = cell.metadata.get("slideshow")
+    return str(told.get("slide_type") or "") if isinstance(told, dict) else ""
 
 
 def _language(notebook: NotebookNode) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pandocfilters import Code, Div, Para, Strong, stringify
 
-from report import mathematics, pandoc
+from report import mathematics, pandoc, records
 from report.chapter import Chapter
 from report.findings import Findings, Place
 from report.front import Front, ours
@@ -25,9 +25,9 @@ class Document:
     for each finding; else all is exported, and `findings` tell what was done. numbered:
     whether headings are.
 
-    Attributes: `blocks`, `images` (file name to bytes), `formulas` (LaTeX to Typst),
-    `environment`, `findings`, `metadata` for pandoc's templates; `unset`, what stands
-    on paper for signs that no typeface has.
+    Attributes: `blocks`, `images` (file name to bytes), `data` (CSV by ids of
+    figures), `formulas` (LaTeX to Typst), `environment`, `findings`, `metadata` for
+    pandoc's templates; `unset`, what stands on paper for signs that no typeface has.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Document:
         self.images = {
             name: content for c in chapters for name, content in c.images.items()
         }
+        self.data = {name: data for c in chapters for name, data in c.data.items()}
         self.unset: dict[int, str] = {}
         self.findings = Findings(tuple(n for c in chapters for n in c.findings.lines))
         numbering = Numbering(self.findings, strict, numbered, front.single)
@@ -51,7 +52,9 @@ class Document:
         self.blocks: list = []
         for place, chapter, blocks in cells:
             resolved = references.resolved(blocks, place, chapter)
-            self.blocks += [_mark(place), *resolved]
+            self.blocks += [_mark(place, chapter), *resolved]
+        if any("report" in chapter.metadata for chapter in chapters):
+            self.blocks = records.linked(self.blocks)
         self.images |= numbering.stills
         if strict:
             self.findings.refuse()
@@ -130,9 +133,10 @@ class Document:
         }
 
 
-def _mark(place: Place) -> Element:
-    """Return what tells the writer of paper in which cell a line stands."""
-    return Div(["", ["place"], [["cell", str(place)]]], [])
+def _mark(place: Place, chapter: Chapter) -> Element:
+    """Return what tells writers which cell begins, and how it stands on slides."""
+    told = [["cell", str(place)], ["slide", chapter.slides.get(place.cell, "")]]
+    return Div(["", ["place"], told], [])
 
 
 def _title(chapters: list[Chapter]) -> str:

@@ -39,7 +39,7 @@ def test_every_planted_mistake_is_named(exercise):
     )
 
 
-NO_ANSWER = [..., None, "nonsense", object(), [[1, 2], [3]], math.nan, print, 10**9]
+NO_ANSWER = [..., None, "nonsense", object, [[1, 2], [3]], math.nan, print, 10**9]
 
 
 @every_exercise
@@ -101,7 +101,7 @@ def test_hints_come_in_two_steps(capsys, monkeypatch):
     monkeypatch.setattr(exercises, "_asked", Counter())
     for step in (1, 2, 2):
         hint("1.4")
-        words = exercises.find("1.4").hints[step - 1]
+        words = exercises.look_up("1.4").hints[step - 1]
         assert capsys.readouterr().out == f"Hint {step} of 2: {words}\n"
 
 
@@ -120,12 +120,12 @@ def test_a_function_that_fails_is_told_where():
 
 def test_an_answer_spoils_no_later_case():
     def in_place(gradient):
-        result = exercises.find("2.4").right(gradient)
+        result = exercises.look_up("2.4").right(gradient)
         gradient.zero_()
         return result
 
     check("2.4", in_place)
-    cases = exercises.find("2.4").cases()
+    cases = exercises.look_up("2.4").cases()
     assert same(tuple(_copies(cases[0])), tuple(cases[0]), 0)
 
 

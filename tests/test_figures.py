@@ -1,17 +1,18 @@
 """figures.show, text.say, text.table: what they display and what they refuse."""
 
 import base64
+import csv
 import math
 import re
 from datetime import date
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from helpers import environment, figures, project, stats, text
+from helpers import environment, figure_data, figures, project, stats, text
 from helpers.stats import t_interval
 
 
@@ -57,6 +58,8 @@ def test_show_writes_the_file_and_holds_it_once(displayed, tmp_path, format):
         "caption": "Rises, n = 3 & more.",
         "alt": alt,
         "width": 3.0,
+        "data": "panel,kind,name,x,y,value\n"
+        "1,point,,0,1,\n1,point,,1,2,\n1,point,,2,3,\n",
     }
 
 
@@ -403,3 +406,52 @@ def test_a_whisker_takes_a_wider_interval_where_there_is_one():
     figures.whisker(axes, 0, [1.0, 2.0, 3.0], interval=wide)
     assert [*axes.collections[0].get_segments()[0][:, 1]] == [0.0, 4.0]
     plt.close(figure)
+
+
+# --- What a figure shows, as CSV ------------------------------------------------------
+
+
+def values_of(figure):
+    lines = csv.reader(StringIO(figure_data.table(figure)))
+    assert tuple(next(lines)) == figure_data.HEADER
+    return [tuple(line) for line in lines]
+
+
+def test_points_bars_intervals_and_small_matrices_are_in_the_data():
+    drawn, axes = plt.subplots(1, 4)
+    axes[0].plot([1, 2], [0.123456789, -3], label="a curve")
+    axes[0].axhline(7)
+    axes[0].set_title("left")
+    axes[1].bar(["p", "q"], [3, 4], label="counts")
+    axes[1].scatter([5], [6])
+    axes[2].errorbar([1], [2], yerr=[[0.5], [1]], label="mean")
+    axes[3].imshow([[1, 2], [3, 4]])
+    axes[3].text(0, 1, "33")
+    values = values_of(drawn)
+    assert values[:2] == [
+        ("1 left", "point", "a curve", "1", "0.123457", ""),
+        ("1 left", "point", "a curve", "2", "-3", ""),
+    ]
+    assert ("2", "bar", "counts", "1", "2", "4") in values
+    assert ("2", "point", "", "5", "6", "") in values
+    ends = {v[4] for v in values if v[1] == "interval"}
+    assert ends == {"1.5", "3"}
+    pixels = [v for v in values if v[1] == "pixel"]
+    assert pixels[1] == ("4", "pixel", "", "1", "0", "2") and len(pixels) == 4
+    assert ("4", "text", "", "0", "1", "33") in values
+    assert not any("7" in v[3:5] for v in values)
+
+
+def test_a_photograph_is_its_own_data():
+    drawn, axes = plt.subplots()
+    axes.imshow(np.zeros((28, 28)))
+    assert values_of(drawn) == []
+
+
+def test_the_data_lie_beside_the_figure(displayed, tmp_path):
+    drawn, axes = plt.subplots()
+    axes.plot([1, 2], [3, 4])
+    figures.show(drawn, "curve", "A curve.", "It rises.")
+    _, report = displayed[-1]
+    assert (tmp_path / "curve.csv").read_text("utf-8") == report["data"]
+    assert report["data"].count("\n") == 3

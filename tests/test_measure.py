@@ -56,10 +56,11 @@ def code(name: str) -> int:
 
 
 def folded(name: str) -> int:
+    """Lines that a reader passes over; answers to exercises are there to be opened."""
     return sum(
         lines(cell.source)
         for cell in cells(name)
-        if FOLDED in cell.metadata.get("tags", [])
+        if FOLDED in (tags := cell.metadata.get("tags", [])) and "solution" not in tags
     )
 
 

@@ -207,7 +207,7 @@ site.addsitedir(packages)
 import helpers, report
 assert helpers.__file__.startswith(source) and report.__file__.startswith(source)
 from nbconvert.exporters import get_exporter
-for name in ("HTML", "PDF"):
+for name in ("EPUB", "HTML", "PDF", "Slides"):
     named = [f"report-{name.lower()}", f"report.{name}Report"]
     assert [get_exporter(n) for n in named] == [getattr(report, f"{name}Report")] * 2
 from nbconvert.nbconvertapp import main
@@ -216,7 +216,13 @@ main()
 
 
 @pytest.mark.parametrize(
-    "exporter, begin", [("report-html", b"<!DOCTYPE html>"), ("report-pdf", b"%PDF-")]
+    "exporter, begin",
+    [
+        ("report-html", b"<!DOCTYPE html>"),
+        ("report-pdf", b"%PDF-"),
+        ("report-epub", b"PK"),
+        ("report-slides", b"<!DOCTYPE html>"),
+    ],
 )
 def test_nbconvert_finds_the_exporters_from_any_folder(
     exporter, begin, source, tmp_path, tmp_path_factory

@@ -696,6 +696,27 @@ def test_questions_find_their_section_first(browser):
     assert told["size"] <= 400_000
 
 
+# --- The data of figures --------------------------------------------------------------
+
+
+def test_a_click_on_its_link_gives_the_data_of_a_figure(browser, tmp_path):
+    values = 'panel,kind,name,x,y,value\n1,point,"a, b",1,−2.5,\n'
+    picture = png(Image.new("L", (9, 9)))
+    shown_figure = figure("curve", "It falls.", "A curve.", picture, "png")
+    shown_figure.metadata["report"]["data"] = values
+    content = new_notebook(cells=[text("# Data"), code("pass", shown_figure)])
+    document = Document(chapters(**{"01_data": content}))
+    (tmp_path / "report.html").write_text(html.write(document), "utf-8")
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    with page.expect_download() as started:
+        page.get_by_text("Data of Figure 1.1 (CSV)").click()
+    assert started.value.suggested_filename == "curve.csv"
+    assert Path(started.value.path()).read_text("utf-8") == values
+    context.close()
+
+
 # --- How it comes, and how it is printed ----------------------------------------------
 
 WATCH = """

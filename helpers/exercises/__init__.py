@@ -48,7 +48,7 @@ def check(key: str, answer: Any) -> None:
 
     Raises KeyError for an exercise that is not there.
     """
-    wrong = find(key).wrong(answer)
+    wrong = look_up(key).wrong(answer)
     if wrong is not None:
         raise WrongAnswer(f'Exercise {key}: {wrong} A hint: exercises.hint("{key}")')
     print(f"Exercise {key}: right.")
@@ -59,13 +59,13 @@ def hint(key: str) -> None:
 
     Raises KeyError for an exercise that is not there.
     """
-    hints = find(key).hints
+    hints = look_up(key).hints
     step = min(_asked[key], len(hints) - 1)
     _asked[key] += 1
     print(f"Hint {step + 1} of {len(hints)}: {hints[step]}")
 
 
-def find(key: str) -> Exercise:
+def look_up(key: str) -> Exercise:
     """Return an exercise; raises KeyError, with the keys there are, without one."""
     if key not in EXERCISES:
         raise KeyError(f"no exercise {key!r}: there are {', '.join(EXERCISES)}")
