@@ -113,13 +113,15 @@ def _reading(part: str, start: dict) -> tuple[Figure, str, str]:
     figure = plt.figure(figsize=(4.6, 0.9))
     grid = figure.add_gridspec(1, 3, width_ratios=[1, 1.7, 1.7])
     axes = [figure.add_subplot(grid[column]) for column in range(3)]
-    figures.image(axes[0], image[0, 0], f"canvas of {canvas} px", cmap="Blues")
-    axes[1].imshow(torch.stack([*shares.values()]), cmap="Greens", vmin=0, vmax=1)
+    figures.image(axes[0], image[0, 0].numpy(), f"canvas of {canvas} px", cmap="Blues")
+    axes[1].imshow(
+        torch.stack([*shares.values()]).numpy(), cmap="Greens", vmin=0, vmax=1
+    )
     axes[1].set_yticks(range(len(shares)), shares, fontsize=6)
     axes[1].set_xticks(range(10), map(str, range(10)), fontsize=6)
     axes[1].set_title("shares of the answers")
     rows = map_of.unflatten(0, (2, 8)).permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
-    figures.image(axes[2], rows, "maps of the first block", cmap="Blues")
+    figures.image(axes[2], rows.numpy(), "maps of the first block", cmap="Blues")
     read = ", ".join(f"{name}: {share.argmax()}" for name, share in shares.items())
     return (
         figure,

@@ -11,7 +11,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from helpers import claims, text
 from helpers.claims import tables
+from report import project
 from report.chapter import ChapterExporter
+from report.findings import Findings
 from report.numbering import Numbering
 from report.references import References
 
@@ -262,13 +264,15 @@ def broken_links(folder, links):
         content = nbformat.read(path, as_version=4)
         content.cells = [c for c in content.cells if c.cell_type == "markdown"]
         chapters.append(ChapterExporter().chapter(content, path.stem, path.parent))
-    numbering = Numbering()
+    findings = Findings()
+    numbering = Numbering(findings, strict=True, numbered=True, single=False)
     cells = [cell for chapter in chapters for cell in numbering.cells(chapter)]
-    references = References(chapters, numbering.targets)
+    references = References(chapters, numbering, project.repository())
+    before = len(findings.lines)
     for place, chapter, blocks in cells:
         if chapter.name == "99_links":
             references.resolved(blocks, place, chapter)
-    return references.errors
+    return findings.lines[before:]
 
 
 def test_a_place_is_the_nearest_heading_above_and_comes_once(tmp_path):

@@ -164,7 +164,9 @@ def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("source of the package")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
-    skipped = shutil.ignore_patterns("__pycache__", "convolution.*")
+    skipped = shutil.ignore_patterns(
+        "__pycache__", "convolution.html", "convolution.pdf"
+    )
     for name in ("helpers", "report"):
         shutil.copytree(ROOT / name, folder / name, ignore=skipped)
     return folder
