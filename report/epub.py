@@ -3,10 +3,12 @@
 import hashlib
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
+from zipfile import ZipFile
 
 from pandocfilters import Plain, Span, Str, stringify
 
@@ -14,6 +16,8 @@ from report import html, pandoc
 from report.chapter import TEMPLATES
 from report.document import Document
 from report.pandoc import Element
+
+OF_CONTENTS = b'properties="nav"'
 
 
 def write(document: Document, style: str = "") -> bytes:
@@ -25,7 +29,7 @@ def write(document: Document, style: str = "") -> bytes:
     with TemporaryDirectory() as folder:
         for name, content in document.images.items():
             (Path(folder) / name).write_bytes(content)
-        return pandoc.write_file(
+        book = pandoc.write_file(
             blocks,
             "epub3",
             Path(folder),
@@ -35,6 +39,24 @@ def write(document: Document, style: str = "") -> bytes:
             f"--css={style or TEMPLATES / 'book.css'}",
             metadata=_metadata(document),
         )
+    return _with_mathematics_told(book)
+
+
+def _with_mathematics_told(book: bytes) -> bytes:
+    """Return a book whose list of files says that the contents have formulas, too.
+
+    pandoc says so of chapters alone, and a heading may hold a formula.
+    """
+    held, written = ZipFile(BytesIO(book)), BytesIO()
+    if b"<math" not in held.read("EPUB/nav.xhtml"):
+        return book
+    with ZipFile(written, "w") as mended:
+        for item in held.infolist():
+            content = held.read(item)
+            if item.filename == "EPUB/content.opf":
+                content = content.replace(OF_CONTENTS, OF_CONTENTS[:-1] + b' mathml"')
+            mended.writestr(item, content)
+    return written.getvalue()
 
 
 def _metadata(document: Document) -> dict[str, Any]:
