@@ -120,7 +120,7 @@ def test_a_study_survives_its_file(small, monkeypatch):
     first, second = ways.recorded(), ways.recorded()
     assert first == second and len(measured) == 1
     assert {timing.case for timing in first.timings} == set(SMALL)
-    assert {timing.way for timing in first.with_operator} == {
+    assert {timing.way for timing in first.with_onednn} == {
         *costs.REFERENCES,
         "im2row",
     }
@@ -132,17 +132,19 @@ def test_a_study_survives_its_file(small, monkeypatch):
     assert str(torch.__version__) in first.where
 
 
-def test_the_operator_is_used_for_its_own_part_only(small, monkeypatch):
+def test_the_operator_that_is_not_public_is_used_for_its_own_part_only(
+    small, monkeypatch
+):
     seen = []
 
     def spy(cases, measured, rounds):
-        seen.append((measured, common.HAS_ONEDNN))
+        seen.append((measured, common.ONEDNN))
         return []
 
     monkeypatch.setattr(common, "HAS_ONEDNN", True)
     monkeypatch.setattr(costs, "measure", spy)
     ways.measure(rounds=1)
-    assert seen == [(("im2row",), False), (costs.MEASURED, True), (("FFT",), True)]
+    assert seen == [(("im2row",), True), (costs.MEASURED, False), (("FFT",), False)]
 
 
 @pytest.mark.parametrize("command", [ways, pipelines])

@@ -30,13 +30,14 @@ class Study:
     """What chapter 1 rests on; `where` says on which machine and day, in words.
 
     machines: the speeds of one thread, one machine per round. timings: all ways on
-    `ways.CASES`; with_operator: the same of im2row, with products by the operator @.
+    `ways.CASES`; with_onednn: the same of im2row, with products by an operator
+    that is not public.
     growths: one for each of GROWTHS. large_kernels: the FFT on `ways.LARGE_KERNELS`.
     """
 
     machines: list[ways.Machine]
     timings: list[ways.Timing]
-    with_operator: list[ways.Timing]
+    with_onednn: list[ways.Timing]
     growths: list[ways.Growth]
     large_kernels: list[ways.Timing]
     where: str = ""
@@ -70,8 +71,8 @@ def recorded() -> Study:
 def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     """Measure the fields of a `Study`, as JSON can hold them."""
     fewer = min(rounds, FEWER_ROUNDS)
-    with _products_by_operator():
-        with_operator = ways.measure(ways.CASES, ("im2row",), fewer)
+    with _products_by_onednn():
+        with_onednn = ways.measure(ways.CASES, ("im2row",), fewer)
     growths = [
         ways.growth(parameter, values, GROWING, rounds=fewer)
         for parameter, values in GROWTHS.items()
@@ -79,7 +80,7 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     measured = Study(
         machines=ways.measure_machine(rounds),
         timings=ways.measure(ways.CASES, ways.MEASURED, rounds),
-        with_operator=with_operator,
+        with_onednn=with_onednn,
         growths=growths,
         large_kernels=ways.measure(ways.LARGE_KERNELS, ("FFT",), fewer),
     )
@@ -89,14 +90,13 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
 
 
 @contextmanager
-def _products_by_operator() -> Iterator[None]:
-    """Let `ways.product` do without the library of `F.conv2d`."""
-    before = common.HAS_ONEDNN
-    common.HAS_ONEDNN = False
+def _products_by_onednn() -> Iterator[None]:
+    """Let products be computed by the library of `F.conv2d`, where it can be had."""
+    common.ONEDNN = common.HAS_ONEDNN
     try:
         yield
     finally:
-        common.HAS_ONEDNN = before
+        common.ONEDNN = False
 
 
 def _settings() -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _study(record: bench.Record) -> Study:
     return Study(
         machines=[ways.Machine(**facts) for facts in values["machines"]],
         timings=_timings(values["timings"]),
-        with_operator=_timings(values["with_operator"]),
+        with_onednn=_timings(values["with_onednn"]),
         growths=[_growth(facts) for facts in values["growths"]],
         large_kernels=_timings(values["large_kernels"]),
         where=str(record),

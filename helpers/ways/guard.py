@@ -32,7 +32,7 @@ def guarded(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
         stride, padding, _ = geometry(input_batch, kernel, stride, padding)
         given = (*_alike(input_batch, kernel), stride, padding)
         if _seen(*given[:2]) and finite(result := convolve(*given)):
-            return _Definition.apply(result, *given)
+            return _Definition.apply(result, *given) if result.requires_grad else result
         return convolve_unfold(*given)
 
     return checked

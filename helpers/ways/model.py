@@ -75,9 +75,9 @@ LARGE_KERNELS = tuple(Case(8, 4, 64, k, 4, padding=k // 2) for k in (5, 9, 15, 2
 class Machine:
     """What one thread of this machine reaches, by kind of work; see `measure_machine`.
 
-    Kinds: "loop" (Python on single tensor elements), "matmul" (the operator @),
-    "product" (`algorithms.product`), "transform" (Fourier), "copy". Bytes count when
-    read and when written: of patches in the cache, and of large tensors outside.
+    Kinds: "loop" (Python on single tensor elements), "matmul" (products of matrices),
+    "add" (of tensors), "transform" (Fourier), "copy". Bytes count when read and when
+    written: of patches in the cache, and of large tensors outside.
     """
 
     macs_per_second: dict[str, float]

@@ -22,7 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 from tqdm.auto import tqdm
 
 from helpers.ways.all import MEASURED, WAYS, computes, predict
-from helpers.ways.common import product
+from helpers.ways.common import workspace
 from helpers.ways.model import CASES, GROWTH_BASE, VALUE_BYTES, Case, Machine, vary
 from helpers.ways.table import REFERENCES, Growth, Timing
 
@@ -132,6 +132,7 @@ def measure_memory(case: Case, way: str, backward: bool = False) -> int:
     # Without this the profiler reports the absence of a GPU as an error.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     call = passes(case, way)[backward]
+    workspace.kept.clear()
     with one_thread(), TemporaryDirectory() as folder:
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
             result = call()
@@ -176,7 +177,7 @@ def growth(
 def measure_machine(rounds: int = 9) -> list[Machine]:
     """Measure the speeds that `Cost.seconds` needs on one thread, in every round."""
     tiny, square = torch.ones(2, 2), torch.randn(512, 512)
-    planes = square.view(256, 32, 32)
+    planes, total = square.view(256, 32, 32), torch.empty_like(square)
     patches = torch.randn(32, 34, 34).unfold(1, 3, 1).unfold(2, 3, 1)
     patches = patches.permute(0, 3, 4, 1, 2)
     large = torch.randn(2**24)
@@ -185,12 +186,12 @@ def measure_machine(rounds: int = 9) -> list[Machine]:
     calls = {
         "loop": lambda: WAYS["loops"](X, K, padding=1),
         "matmul": lambda: square @ square,
-        "product": lambda: product(square, square),
+        "add": lambda: torch.add(square, square, alpha=2, out=total),
         "transform": lambda: torch.fft.rfft2(planes),
         "copy": patches.contiguous,
         "copy large": large.clone,
         "tiny matmul": lambda: tiny @ tiny,
-        "tiny product": lambda: product(tiny, tiny),
+        "tiny add": lambda: torch.add(tiny, tiny, alpha=2),
         "tiny transform": lambda: torch.fft.rfft2(tiny),
         "tiny copy": tiny.clone,
     }
@@ -198,12 +199,12 @@ def measure_machine(rounds: int = 9) -> list[Machine]:
         taken = take_turns(calls, rounds)
     turns = zip(*taken.values(), strict=True)
     transformed = planes.numel() * 1.25 * math.log2(32 * 32)
-    tiny_kinds = ("matmul", "product", "transform", "copy")
+    tiny_kinds = ("matmul", "add", "transform", "copy")
     return [
         Machine(
             macs_per_second={
                 "matmul": 512**3 / s["matmul"],
-                "product": 512**3 / s["product"],
+                "add": square.numel() / s["add"],
                 "transform": transformed / s["transform"],
             },
             seconds_per_call={
