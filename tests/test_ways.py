@@ -203,7 +203,11 @@ MISTAKES = {
         "kernel[d, c, p, q]",
         "kernel[d, c, k_h - 1 - p, q]",
     ),
-    "the kernel's spectrum not conjugated": ("FFT", ".conj()", ""),
+    "the kernel's spectrum not conjugated": (
+        "FFT",
+        "real, -imaginary], 3), torch.stack([imaginary",
+        "real, imaginary], 3), torch.stack([-imaginary",
+    ),
     "swapped paddings under the transform": (
         "FFT",
         "F.pad(image, (left, left, above, above))",
@@ -224,10 +228,10 @@ MISTAKES = {
         "pitch = -(-h_out // 4), max(w + left, w_out)",
         "pitch = -(-h_out // 4), max(w, w_out)",
     ),
-    "columns of a strided image by the padding, not the stride": (
+    "columns of a strided image put where the padding belongs": (
         "im2row",
-        "first = (r - left) % right",
-        "first = (r + left) % right",
+        "start, number = (first + left) // right",
+        "start, number = first // right",
     ),
     "gradients of patches put back instead of added": (
         "im2row",

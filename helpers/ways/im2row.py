@@ -24,7 +24,15 @@ from helpers.ways.common import (
     workspace,
 )
 from helpers.ways.guard import guarded
-from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase, stride_removed
+from helpers.ways.model import (
+    VALUE_BYTES,
+    Case,
+    Cost,
+    Counts,
+    Phase,
+    matmul,
+    stride_removed,
+)
 from helpers.ways.record import Way
 
 # With fewer channels, image rows are longer runs of memory than pixels are.
@@ -223,8 +231,11 @@ def multiply(left: Tensor, right: Tensor, out: Tensor) -> None:
 
 
 def block_size(images: int, rows: int, row_bytes: int) -> tuple[int, int]:
-    """How many images, or how many rows of one, BLOCK_BYTES hold; at least one."""
-    fitting = common.BLOCK_BYTES // row_bytes
+    """How many images, or how many rows of one, a block holds; at least one.
+
+    Half of BLOCK_BYTES are patches: the product makes a copy of its own of them.
+    """
+    fitting = common.BLOCK_BYTES // 2 // row_bytes
     if fitting < rows:
         return 1, even_share(rows, fitting)
     return even_share(images, fitting // rows), rows
@@ -250,10 +261,11 @@ def cost(case: Case) -> Cost:
     groups = math.ceil(case.batch / images)
     blocks = groups * math.ceil(case.size_out / rows)
     phases = (
+        Phase("guard", 1, 0),
         *strided,
         Phase("copy", groups, n.X + n.Z),
         Phase("copy", blocks * copies, 2 * n.U),
-        Phase("matmul", blocks, n.U + n.K + n.Y, n.macs),
+        *matmul(blocks, n.U, n.K, n.Y, n.macs),
     )
     held = n.Z // case.batch * images + row_values * images * rows
     return Cost(phases, VALUE_BYTES * (kept + n.Y + held))

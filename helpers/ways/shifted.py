@@ -22,7 +22,15 @@ from helpers.ways.common import (
     workspace,
 )
 from helpers.ways.guard import guarded
-from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase, stride_removed
+from helpers.ways.model import (
+    VALUE_BYTES,
+    Case,
+    Cost,
+    Counts,
+    Phase,
+    matmul,
+    stride_removed,
+)
 from helpers.ways.record import Way
 
 
@@ -121,9 +129,10 @@ def cost(case: Case) -> Cost:
     Q = case.batch * max(case.size + case.padding, case.size_out) ** 2
     blocks = math.ceil(Q / (common.BLOCK_BYTES // (VALUE_BYTES * (n.C + n.O))))
     phases = (
+        Phase("guard", 1, 0),
         *strided,
         Phase("copy", 2, n.X + Q * n.C + 2 * n.Y),
-        Phase("matmul", n.N * blocks, n.N * Q * (n.C + 2 * n.O), n.K * Q),
+        *matmul(n.N * blocks, n.N * Q * n.C, n.K, 2 * n.N * Q * n.O, n.K * Q),
     )
     return Cost(phases, VALUE_BYTES * (kept + Q * n.C + n.K + Q * n.O + n.Y))
 

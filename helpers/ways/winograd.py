@@ -21,7 +21,7 @@ from helpers.ways.common import (
     workspace,
 )
 from helpers.ways.guard import guarded
-from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase
+from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase, matmul
 from helpers.ways.record import Way
 
 # y = A [(G k) * (B x)]: four outputs y of a kernel of three over six pixels x.
@@ -112,13 +112,17 @@ def winograd_rows(image: Tensor, kernel: Tensor, padding: Pair) -> Tensor:
     weights = torch.einsum("pn,ocnm->mpco", WINOGRAD_G.to(kernel), kernel).contiguous()
     for images, (n, rows, pitch), taps in transformed(image, kernel, padding):
         points = workspace.take("points", image, 6, n, rows, pitch, c_out)
-        parts = workspace.take("parts", image, n, rows, 4, pitch, c_out)
         product = points.view(6, -1, c_out)
         torch.bmm(taps[0], weights[0], out=product)
         for tap, weight in zip(taps[1:], weights[1:], strict=True):
             product.baddbmm_(tap, weight)
-        points_to_outputs(points, parts.unbind(2))
-        Y[images] = parts.flatten(1, 2)[:, : size[0], : size[1]]
+        part = Y[images]
+        if size[0] % 4:  # the last tile has rows that are cut off
+            part = workspace.take("parts", image, n, 4 * rows, size[1], c_out)
+        outputs = part.unflatten(1, (rows, 4)).unbind(2)
+        points_to_outputs(points[..., : size[1], :], outputs)
+        if size[0] % 4:
+            Y[images] = part[:, : size[0]]
     return Y
 
 
@@ -205,25 +209,32 @@ def cost(case: Case) -> Cost:
 
     There are L positions, of tiles of 4 rows and padded columns. The image is padded
     (X + Z), taken to the points (12 additions of L C), multiplied (18 L C O), taken
-    back (10 additions of L O) and copied to its place (2 Y). Memory: Y, 18 C O, and
-    Z + 6 L C + 10 L O of one block.
+    back (10 additions of the outputs' positions), and copied to its place (2 Y) where
+    tiles do not fit. Memory: Y, 18 C O, and Z + 6 L (C + O) of one block, and its
+    outputs once more.
     """
     n = Counts(case)
     tiles, pitch = -(-case.size_out // 4), max(case.size + case.padding, case.size_out)
     at_once = images_at_once(case.batch, tiles * pitch, max(n.C, n.O), VALUE_BYTES)
     blocks = -(-case.batch // at_once)
     per_image = tiles * pitch
+    kept = case.batch * tiles * case.size_out
     L, Z = case.batch * per_image, case.batch * (4 * tiles + 2) * pitch * n.C
     phases = (
+        Phase("guard", 1, 0),
         Phase("matmul", 1, 27 * n.C * n.O, 54 * n.C * n.O),
         Phase("copy", blocks, n.X + Z),
         Phase("add", 12 * blocks, 36 * L * n.C, 12 * L * n.C),
-        Phase("matmul", 3 * blocks, 18 * L * (n.C + 2 * n.O), 18 * L * n.C * n.O),
-        Phase("add", 10 * blocks, 30 * L * n.O, 10 * L * n.O),
-        Phase("copy", blocks, 2 * n.Y),
+        *matmul(
+            3 * blocks, 18 * L * n.C, 18 * n.C * n.O, 36 * L * n.O, 18 * L * n.C * n.O
+        ),
+        Phase("add", 10 * blocks, 30 * kept * n.O, 10 * kept * n.O),
+        Phase("copy", blocks, 2 * n.Y * (case.size_out % 4 > 0)),
     )
     block = at_once * per_image
-    held = Z * at_once // case.batch + block * (6 * n.C + 10 * n.O)
+    held = Z * at_once // case.batch + 6 * block * (n.C + n.O)
+    if case.size_out % 4:
+        held += 4 * at_once * tiles * case.size_out * n.O
     return Cost(phases, VALUE_BYTES * (n.Y + 18 * n.C * n.O + held))
 
 
