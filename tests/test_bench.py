@@ -8,7 +8,7 @@ import torch
 
 from helpers import bench, project
 from helpers import ways as costs
-from helpers.bench import pipelines, ways
+from helpers.bench import fourier, pipelines, ways
 from helpers.data import Split
 from helpers.ways import Case, common
 
@@ -218,6 +218,31 @@ def test_the_commands_explain_themselves(command, arguments, status, capsys):
         command.main(arguments)
     assert exit.value.code == status
     assert "--rounds" in "".join(capsys.readouterr())
+
+
+# --- Where Fourier wins ---------------------------------------------------------------
+
+
+def test_the_map_says_where_the_sign_changes_and_how_often_both_agree():
+    places = [(k, c) for c in fourier.CHANNELS for k in fourier.KERNEL_SIZES]
+    never = dict.fromkeys(places, 2.0)
+    measured = never | {(9, 4): 2.0, (15, 4): 0.5, (21, 4): 0.25}
+    found = fourier.Map(measured, never)
+    assert found.agreeing() == len(places) - 2
+    assert found.crossovers(never) == {}
+    # Half of the way on logarithmic axes, as 2 and 1/2 are equally far from 1.
+    assert found.crossovers(measured) == pytest.approx({4: (9 * 15) ** 0.5})
+
+
+def test_a_map_survives_its_file_and_is_predicted(monkeypatch, capsys):
+    monkeypatch.setattr(fourier, "ROUNDS", 1)
+    cases = tuple(replace(case, batch=1, size=24) for case in fourier.CASES)
+    monkeypatch.setattr(fourier, "CASES", cases)
+    fourier.main()
+    found = fourier.recorded()
+    assert found.measured.keys() == found.predicted.keys()
+    assert min(found.measured.values()) > 0 < min(found.predicted.values())
+    assert f"of {len(cases)} places" in capsys.readouterr().out
 
 
 # --- Augmentation, one by one and in batches ------------------------------------------

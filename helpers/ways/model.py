@@ -114,7 +114,8 @@ class Phase:
     def seconds(self, machine: Machine) -> float:
         """Return the roofline: computing or moving, whichever is slower, plus calls."""
         moved = self.values * VALUE_BYTES
-        in_cache = moved <= self.calls * CACHE_BYTES
+        # Factors are packed block by block, and the blocks stay in the cache.
+        in_cache = self.kind == "pack" or moved <= self.calls * CACHE_BYTES
         speed = machine.bytes_per_second if in_cache else machine.bytes_per_second_large
         speed = machine.bytes_by_kind.get(self.kind, speed)
         computing = self.macs / machine.macs_per_second.get(self.kind, math.inf)
