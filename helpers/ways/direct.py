@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +23,6 @@ from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase, stride_re
 from helpers.ways.record import Way
 
 try:
-    import numpy as np
     from llvmlite import ir
     from numba import njit, types
     from numba.core import cgutils
