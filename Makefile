@@ -39,6 +39,7 @@ reproduce: environment ## train again all recorded runs (ONLY=03: those of one n
 
 bench: environment ## measure what the chapters say on speed, into build/bench/; print tables
 	$(PYTHON_IN_VENV) -m helpers.bench.ways
+	$(PYTHON_IN_VENV) -m helpers.bench.fourier
 	$(PYTHON_IN_VENV) -m helpers.bench.pipelines
 	$(PYTHON_IN_VENV) -m helpers.bench.throughput
 

@@ -34,7 +34,11 @@ CORE = requirements(SETTINGS["project"]["dependencies"])
 READ, BUILD, CLUSTER, TEST = (
     requirements(EXTRAS[name]) for name in ("read", "build", "cluster", "test")
 )
-DECLARED = CORE | READ | BUILD | CLUSTER | TEST
+COMPILED = requirements(EXTRAS["compiled"])
+DECLARED = CORE | READ | BUILD | CLUSTER | TEST | COMPILED
+# What comes with others: numba stands on llvmlite, and PyTorch for graphics cards
+# brings Triton.
+BROUGHT = {"llvmlite", "triton"}
 
 # --- What it needs --------------------------------------------------------------------
 
@@ -107,7 +111,9 @@ def test_helpers_and_notebooks_import_what_the_core_declares():
     assert distributions(cells(), "needed") <= names(CORE)
     helpers = python_files("helpers")
     assert distributions(helpers, "needed", "asked") <= names(CORE, CLUSTER)
-    assert distributions([*helpers, *cells()], "guarded") <= names(READ)
+    assert distributions([*helpers, *cells()], "guarded") <= names(
+        READ, COMPILED, BROUGHT
+    )
 
 
 def test_report_and_tests_import_what_their_extras_declare():
@@ -120,7 +126,7 @@ def test_report_and_tests_import_what_their_extras_declare():
 def test_what_is_declared_is_used():
     every = ("needed", "asked", "guarded")
     sources = [*python_files("helpers"), *python_files("report"), *cells()]
-    declared = names(CORE, READ, BUILD, CLUSTER) - PROGRAMS
+    declared = names(CORE, READ, BUILD, CLUSTER, COMPILED) - PROGRAMS
     assert declared <= distributions(sources, *every)
     assert names(TEST) - PROGRAMS <= distributions(python_files("tests"), *every)
 

@@ -34,6 +34,7 @@ from helpers.training.config import Config
 from helpers.training.loop import Training, build, reproducible
 
 NETWORKS_TOGETHER = 3
+MANY = (10, 100)  # by products
 EPOCH = 1280  # images, so that an epoch takes a fraction of a second
 PRODUCT_SIZE = 1024
 
@@ -94,10 +95,12 @@ def this_package(config: Config, *seeds: int, epoch: int = EPOCH) -> Steps:
         yield sum(len(training.blocks[0].labels) for training in trainings)
 
 
-def together(config: Config, networks: int = NETWORKS_TOGETHER) -> Steps:
+def together(
+    config: Config, networks: int = NETWORKS_TOGETHER, grouped: bool = True
+) -> Steps:
     """Several seeds as one network; yields the numbers of images of all seeds."""
     models = [build(config) for _ in range(networks)]
-    model = Together(models).to(device()).to(memory_format=torch.channels_last)
+    model = Together(models, grouped).to(device()).to(memory_format=torch.channels_last)
     optimizer = optim.Adam(model.parameters(), lr=config.learning_rate)
     blocks = Training(config, seed=0).blocks
     while True:
@@ -173,9 +176,11 @@ def measure(
     alone = "this package"
     side_by_side = f"this package, {processes} runs side by side"
     short = f"the same {processes} runs in bfloat16"
-    grouped = f"{NETWORKS_TOGETHER} seeds as one network"
+    grouped = f"{NETWORKS_TOGETHER} seeds as one network, grouped"
+    products = [f"{seeds} seeds as one network, products" for seeds in MANY]
     threads = dict.fromkeys(usual, torch.get_num_threads())
     threads |= {alone: 1, side_by_side: processes, short: processes, grouped: 1}
+    threads |= dict.fromkeys(products, 1)
     turns: dict[str | int, Callable[[float], float]] = {
         usual[0]: partial(rate, partial(usual_loop, config, 0), threads[usual[0]]),
         usual[1]: partial(rate, partial(usual_loop, config, 2), threads[usual[1]]),
@@ -185,6 +190,10 @@ def measure(
             rate_side_by_side, replace(config, precision="bfloat16"), processes
         ),
         grouped: partial(rate, partial(together, config), 1),
+    }
+    turns |= {
+        name: partial(rate, partial(together, config, seeds, grouped=False), 1)
+        for name, seeds in zip(products, MANY, strict=True)
     }
     turns |= {n: partial(rate, matrix_products, n) for n in set(threads.values())}
 
