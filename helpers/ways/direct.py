@@ -28,7 +28,7 @@ try:
     from numba.core import cgutils
     from numba.extending import intrinsic, models, register_model
 except ImportError:  # an extra
-    njit = None
+    njit = None  # type: ignore[assignment]
 
 # Outputs side by side that registers hold, each with all its channels of one block.
 AT_ONCE = 7

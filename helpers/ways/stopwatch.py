@@ -88,16 +88,10 @@ def passes(
 
     Each own way gets its input in the memory layout that suits it.
     """
-<<<<<<< HEAD
-    function = WAYS.get(way, F.conv2d)
-    layout = WAYS[way].layout(case) if way in WAYS else REFERENCES[way]
-    X, K = (tensor.to(device, memory_format=layout) for tensor in case.tensors())
-=======
     known = WAYS | COMPILED
     function = known.get(way, F.conv2d)
     layout = known[way].layout(case) if way in known else REFERENCES[way]
-    X, K = (tensor.to(memory_format=layout) for tensor in case.tensors())
->>>>>>> conv
+    X, K = (tensor.to(device, memory_format=layout) for tensor in case.tensors())
     options = {"stride": case.stride, "padding": case.padding}
 
     def forward() -> Tensor:
@@ -143,14 +137,10 @@ def measure_memory(case: Case, way: str, backward: bool = False) -> int:
     # Without this the profiler reports the absence of a GPU as an error.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     call = passes(case, way)[backward]
-<<<<<<< HEAD
+    workspace.kept.clear()
     with one_thread(), TemporaryDirectory() as folder, warnings.catch_warnings():
         # PyTorch 2.11 warns of what several cycles would lose; here is one.
         warnings.filterwarnings("ignore", "Warning: Profiler clears events")
-=======
-    workspace.kept.clear()
-    with one_thread(), TemporaryDirectory() as folder:
->>>>>>> conv
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
             result = call()
         path = Path(folder) / "trace.json"
