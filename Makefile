@@ -2,8 +2,8 @@
 VENV ?= .venv
 PYTHON_IN_VENV = "$(VENV)/bin/python"
 
-.PHONY: help environment report test quick colab reproduce bench check notebooks editions lock \
-	say-report
+.PHONY: help environment report test quick colab reproduce bench gpu check notebooks \
+	editions lock say-report
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ test: check report ## lint, build the report, run all tests
 quick: environment ## run the tests that need no browser, no real data and no long training
 	$(SIDE_BY_SIDE) -m "not slow and not browser and not real and not timing"
 
+gpu: environment ## on a graphics card: check, train, measure, into data/bench/gpu.json (DRY=--dry-run)
+	REPORT_BENCH="$${REPORT_BENCH:-data/bench}" $(PYTHON_IN_VENV) -m helpers.bench.gpu $(DRY)
+
 check: environment ## lint and format of code and notebooks, types; is all generated up to date?
 	$(PYTHON_IN_VENV) -m ruff check
 	$(PYTHON_IN_VENV) -m ruff format --check
@@ -36,6 +39,7 @@ reproduce: environment ## train again all recorded runs (ONLY=03: those of one n
 
 bench: environment ## measure what the chapters say on speed, into build/bench/; print tables
 	$(PYTHON_IN_VENV) -m helpers.bench.ways
+	$(PYTHON_IN_VENV) -m helpers.bench.fourier
 	$(PYTHON_IN_VENV) -m helpers.bench.pipelines
 	$(PYTHON_IN_VENV) -m helpers.bench.throughput
 

@@ -21,6 +21,12 @@ def gpu() -> str | None:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
+def wait() -> None:
+    """Wait until a GPU has done what it was told; the CPU has done it already."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def spoken_device() -> str:
     """What `device` chose, and why, for progress bars."""
     return gpu() or "on the CPU, as no GPU was found"

@@ -3,9 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from report.exporters import HTMLReport, PDFReport, export
+    from report.exporters import (
+        EPUBReport,
+        HTMLReport,
+        PDFReport,
+        SlidesReport,
+        export,
+    )
 
-__all__ = ["HTMLReport", "PDFReport", "export"]
+__all__ = ["EPUBReport", "HTMLReport", "PDFReport", "SlidesReport", "export"]
 
 
 def __getattr__(name: str) -> Any:

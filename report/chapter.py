@@ -41,7 +41,7 @@ class Chapter:
     for inputs and outputs, which carry their kind. `images` holds the files of its
     pictures by the names that the blocks refer to, `findings` what could not be shown
     as it is, `metadata` what the notebook says on itself, `data` what its figures show,
-    as CSV by their ids.
+    as CSV by their ids, `slides` what slides its cells are, by their number.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Chapter:
     findings: Findings = field(default_factory=Findings)
     metadata: dict[str, Any] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+    slides: dict[int, str] = field(default_factory=dict)
 
 
 class ChapterExporter(Exporter):
@@ -89,6 +90,7 @@ class ChapterExporter(Exporter):
             layout.findings,
             dict(notebook.metadata) | layout.front_matter,
             layout.data,
+            {n: _slide(cell) for n, cell in enumerate(notebook.cells, 1)},
         )
 
 
@@ -379,6 +381,12 @@ def _verbatim(text: str, *classes: str) -> Part:
 
 def _shortened(address: str) -> str:
     return address if len(address) <= 60 else f"{address[:57]}…"
+
+
+def _slide(cell: NotebookNode) -> str:
+    """Return the type of slide that a cell says to be, "" for none."""
+    told = cell.metadata.get("slideshow")
+    return str(told.get("slide_type") or "") if isinstance(told, dict) else ""
 
 
 def _language(notebook: NotebookNode) -> str:

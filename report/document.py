@@ -52,7 +52,7 @@ class Document:
         self.blocks: list = []
         for place, chapter, blocks in cells:
             resolved = references.resolved(blocks, place, chapter)
-            self.blocks += [_mark(place), *resolved]
+            self.blocks += [_mark(place, chapter), *resolved]
         if any("report" in chapter.metadata for chapter in chapters):
             self.blocks = records.linked(self.blocks)
         self.images |= numbering.stills
@@ -133,9 +133,10 @@ class Document:
         }
 
 
-def _mark(place: Place) -> Element:
-    """Return what tells the writer of paper in which cell a line stands."""
-    return Div(["", ["place"], [["cell", str(place)]]], [])
+def _mark(place: Place, chapter: Chapter) -> Element:
+    """Return what tells writers which cell begins, and how it stands on slides."""
+    told = [["cell", str(place)], ["slide", chapter.slides.get(place.cell, "")]]
+    return Div(["", ["place"], told], [])
 
 
 def _title(chapters: list[Chapter]) -> str:

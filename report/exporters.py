@@ -10,7 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 from traitlets import Bool, List, Unicode
 
-from report import front, html, pdf
+from report import epub, front, html, pdf, slides
 from report.chapter import ChapterExporter
 from report.document import Document
 from report.errors import ReportError
@@ -41,6 +41,10 @@ class _ReportExporter(ChapterExporter):
     authors = Unicode(help="Names of the authors, with commas.").tag(config=True)
     license = Unicode(help="The licence that the document names.").tag(config=True)
     lang = Unicode(help="The language of the text: en, de, pt-BR.").tag(config=True)
+
+    template = Unicode(help="A file to use instead of that in report/templates/.").tag(
+        config=True
+    )
 
     def write(self, document: Document) -> Any:
         """Return the file's content."""
@@ -101,7 +105,7 @@ class HTMLReport(_ReportExporter):
     file_extension = ".html"
 
     def write(self, document: Document) -> str:
-        return html.write(document)
+        return html.write(document, self.template)
 
 
 class PDFReport(_ReportExporter):
@@ -116,10 +120,37 @@ class PDFReport(_ReportExporter):
     ).tag(config=True)
 
     def write(self, document: Document) -> bytes:
-        return pdf.write(document, self.fonts)
+        return pdf.write(document, self.fonts, self.template)
 
 
-EXPORTERS = {"html": HTMLReport, "pdf": PDFReport}
+class EPUBReport(_ReportExporter):
+    """An EPUB 3, for readers of electronic books."""
+
+    export_from_notebook = "Report (EPUB)"
+    output_mimetype = "application/epub+zip"
+    file_extension = ".epub"
+
+    def write(self, document: Document) -> bytes:
+        return epub.write(document, self.template)
+
+
+class SlidesReport(_ReportExporter):
+    """Slides in one HTML page that needs nothing beside itself."""
+
+    export_from_notebook = "Report (slides)"
+    output_mimetype = "text/html"
+    file_extension = ".slides.html"
+
+    def write(self, document: Document) -> str:
+        return slides.write(document, self.template)
+
+
+EXPORTERS: dict[str, type[_ReportExporter]] = {
+    "html": HTMLReport,
+    "pdf": PDFReport,
+    "epub": EPUBReport,
+    "slides": SlidesReport,
+}
 
 
 def export(

@@ -35,7 +35,7 @@ FORMULA = re.compile(
     r"\\end\{(?P=name)\})"
     r"|(?P<escaped>\\[\\$])"
     rf"|\$\$(?P<double>{_WITHIN}+?)\$\$"
-    rf"|\$(?P<single>(?:[^$\\\n]|\\{_WITHIN}|\n(?![ \t]*\n))+)\$",
+    rf"|\$(?P<single>(?:[^$`\\\n]|\\{_WITHIN}|\n(?![ \t]*\n))+)\$",
     re.MULTILINE | re.DOTALL,
 )
 # What stands in a formula between blanks rather than in a sentence on money.

@@ -46,8 +46,27 @@ WITHOUT_SCRIPTS = (
 )
 
 
-def write(document: Document) -> str:
-    """Return the page: formulas as MathML, pictures, typeface and script inside."""
+def write(document: Document, template: str = "") -> str:
+    """Return the page: formulas as MathML, pictures, typeface and script inside.
+
+    template: a file instead of templates/report.html.
+    """
+    page = pandoc.write(
+        blocks(document),
+        "html5",
+        "--mathml",
+        "--section-divs",
+        "--shift-heading-level-by=1",
+        "--table-of-contents",
+        "--toc-depth=3",
+        f"--template={template or TEMPLATES / 'report.html'}",
+        metadata=document.metadata,
+    )
+    return with_all_inside(script.placed(lean(page)), document)
+
+
+def blocks(document: Document) -> list:
+    """Return the blocks of a document as a browser is to show them."""
 
     def action(kind: str, content: Any) -> Element | list | None:
         if kind == "Math":
@@ -55,8 +74,8 @@ def write(document: Document) -> str:
         if kind == "Table":
             return _table(content)
         if kind == "Figure":
-            attributes, caption, blocks = content
-            box = _scrolling(_label(caption), blocks)
+            attributes, caption, some = content
+            box = _scrolling(_label(caption), some)
             if values := document.data.get(attributes[0]):
                 caption = _with_data(caption, attributes[0], values)
             return {"t": "Figure", "c": [attributes, caption, [box]]}
@@ -69,21 +88,16 @@ def write(document: Document) -> str:
             return _div(*content)
         return None
 
-    page = pandoc.write(
-        pandoc.transformed(document.blocks, action),
-        "html5",
-        "--mathml",
-        "--section-divs",
-        "--shift-heading-level-by=1",
-        "--table-of-contents",
-        "--toc-depth=3",
-        f"--template={TEMPLATES / 'report.html'}",
-        metadata=document.metadata,
-    )
-    page = _lean(page)
-    typeface = _base64("formulas.woff", font.subset(_text_of_formulas(page)))
-    page = page.replace("formulas.woff", typeface, 1)
-    page = script.placed(page)
+    return pandoc.transformed(document.blocks, action)
+
+
+def with_all_inside(page: str, document: Document) -> str:
+    """Return a page with its pictures and the typeface of its formulas in it."""
+    if "<math" in page:
+        typeface = _base64("formulas.woff", font.subset(_text_of_formulas(page)))
+        page = page.replace("formulas.woff", typeface, 1)
+    else:
+        page = re.sub(r"@font-face \{[^}]*formulas\.woff[^}]*\}\n?", "", page, count=1)
     return re.sub(
         '(?<=<img src=")[^"]+',
         lambda found: _address(found[0], document.images[html.unescape(found[0])]),
@@ -91,7 +105,7 @@ def write(document: Document) -> str:
     )
 
 
-def _lean(page: str) -> str:
+def lean(page: str) -> str:
     """Take out what pandoc writes and a browser assumes anyway."""
     page = re.sub(r"<pre class=.sourceCode.*?</pre>", _lean_code, page, flags=re.DOTALL)
     page = re.sub(r'(<div class="sourceCode") id="cb\d+"', r"\1", page)

@@ -114,7 +114,7 @@ class Numbering:
             (_, _, attributes), blocks = cell["c"]
             self.place = Place(chapter.name, int(dict(attributes)["number"]))
             numbered = pandoc.transformed(blocks, self._number)
-            yield self.place, chapter, _with_finding(numbered)
+            yield self.place, chapter, self._with_finding(numbered)
         if not self.title_seen:
             self.findings.add(
                 f"{chapter.name}.ipynb", "there is no heading '# Title' to begin with"
@@ -150,7 +150,7 @@ class Numbering:
         fragment = fragment_in_jupyter(inlines)
         title = level == 1 and not self.title_seen
         if title:
-            identifier = self.slug
+            identifier = f"{self.slug}-top" if self.single else self.slug
             self._target("", Target(identifier))
         else:
             words = fragment_of(text).lower() or "section"
@@ -308,6 +308,20 @@ class Numbering:
             parts += map(self._equation, group) if displayed else _paragraph(group)
         return parts if any(map(_is_displayed, inlines)) else None
 
+    def _with_finding(self, blocks: list) -> list:
+        """Mark the paragraph under a chapter's title: it states what was found."""
+        result = []
+        for before, block in zip([None, *blocks], blocks, strict=False):
+            opens = before and self.numbered and self._is_title(before)
+            finding = opens and block["t"] == "Para"
+            result.append(Div(["", ["finding"], []], [block]) if finding else block)
+        return result
+
+    def _is_title(self, block: Element) -> bool:
+        if self.single:
+            return block["t"] == "Div" and "top" in block["c"][0][1]
+        return block["t"] == "Header" and block["c"][0] == 1
+
     def _equation(self, inline: Element) -> Element:
         formula = inline["c"][1]
         math = [Plain([Math(DISPLAY, _untagged(formula))])]
@@ -340,16 +354,6 @@ def _figure(
 ) -> Element:
     picture = Image(["", [], [["width", f"{width}in"]]], [Str(alt)], [file, ""])
     return {"t": "Figure", "c": [[identifier, [], []], caption, [Plain([picture])]]}
-
-
-def _with_finding(blocks: list) -> list:
-    """Mark the paragraph under a title: it states what the chapter finds."""
-    result = []
-    for before, block in zip([None, *blocks], blocks, strict=False):
-        opens = before and before["t"] == "Header" and before["c"][0] == 1
-        finding = opens and block["t"] == "Para"
-        result.append(Div(["", ["finding"], []], [block]) if finding else block)
-    return result
 
 
 def _code(attributes: list, text: str) -> dict:

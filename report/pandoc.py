@@ -83,12 +83,28 @@ def write(blocks: list, to: str, *options: str, metadata: dict | None = None) ->
     Its values are texts, truth values, lists and dicts of them, and lists of inlines
     that are wrapped as {"t": "MetaInlines", "c": inlines}.
     """
+    document = _document(blocks, metadata)
+    return _run(document, "--from", "json", "--to", to, *options)
+
+
+def write_file(
+    blocks: list, to: str, folder: Path, *options: str, metadata: dict | None = None
+) -> bytes:
+    """Return `blocks` in a format that is no text; pictures are files in `folder`."""
+    file = folder / "written"
+    where = ("--output", str(file), "--resource-path", str(folder))
+    document = _document(blocks, metadata)
+    _run(document, "--from", "json", "--to", to, *where, *options)
+    return file.read_bytes()
+
+
+def _document(blocks: list, metadata: dict | None) -> str:
     document = {
         "pandoc-api-version": API_VERSION,
         "meta": {name: _meta(value) for name, value in (metadata or {}).items()},
         "blocks": blocks,
     }
-    return _run(json.dumps(document), "--from", "json", "--to", to, *options)
+    return json.dumps(document)
 
 
 def _meta(value: Any) -> Any:

@@ -29,10 +29,11 @@ from report.formulas import DISPLAY
 from report.pandoc import Element
 
 
-def write(document: Document, fonts: Sequence[str] = ()) -> bytes:
+def write(document: Document, fonts: Sequence[str] = (), template: str = "") -> bytes:
     """Return the PDF. The same strict document gives the same bytes.
 
-    fonts: folders in which typefaces are looked for besides. A document that is not
+    fonts: folders in which typefaces are looked for besides. template: a file instead
+    of templates/report.typ. A document that is not
     strict takes those of the machine, too; what cannot be typeset in it is mended, and
     told in its findings. Raises ReportError, which names the cells, when a strict one
     cannot be typeset accessibly.
@@ -43,7 +44,7 @@ def write(document: Document, fonts: Sequence[str] = ()) -> bytes:
         main = Path(folder) / "report.typ"
         standard: Any = "ua-1"
         for _ in range(paper.ATTEMPTS):
-            written = source(document)
+            written = source(document, template)
             main.write_text(written, "utf-8")
             try:
                 printed = typst.compile(
@@ -105,7 +106,7 @@ def _set_palette(image: pikepdf.Stream) -> None:
     image.write(numbers.astype(np.uint8).tobytes())
 
 
-def source(document: Document) -> str:
+def source(document: Document, template: str = "") -> str:
     """Return the Typst source of the document."""
 
     blocks, left_out = _for_paper(document.blocks)
@@ -140,7 +141,7 @@ def source(document: Document) -> str:
         pandoc.transformed(blocks, action),
         "typst",
         "--syntax-highlighting=idiomatic",
-        f"--template={TEMPLATES / 'report.typ'}",
+        f"--template={template or TEMPLATES / 'report.typ'}",
         metadata=pandoc.transformed(document.metadata, action),
     )
 

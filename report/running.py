@@ -16,7 +16,7 @@ from IPython.display import Javascript, clear_output, display
 
 from helpers import project
 
-SAVED_WITHIN = 8  # seconds, by the page in Jupyter,
+SAVED_WITHIN = 15  # seconds, by the page in Jupyter,
 WRITTEN_WITHIN = 2  # from the first byte to the last
 # Presses the button that saves the notebook in which this stands. Jupyter acts when the
 # mouse goes down; without the button, as in another front end, nothing happens.
@@ -29,6 +29,7 @@ setTimeout(() => {
   }
 }, 50);
 """
+SCRIPT = "application/javascript"
 _refused: dict[Path, int] = {}  # files that were not up to date: when they were saved
 
 
@@ -104,6 +105,7 @@ def _up_to_date(path: Path, shell: InteractiveShell, asked: bool = False) -> Run
             time.sleep(0.1)
         clear_output(wait=True)
     found = _read(path)
+    _without_script(found.content)
     counts = [cell.get("execution_count") or 0 for cell in found.content["cells"]]
     lacks = max(counts, default=0) < shell.execution_count - 1
     if lacks and _saved_at(path) == before == _refused.setdefault(path, before):
@@ -112,6 +114,16 @@ def _up_to_date(path: Path, shell: InteractiveShell, asked: bool = False) -> Run
             "(Ctrl+S or Cmd+S), then run this cell again."
         )
     return found
+
+
+def _without_script(content: dict[str, Any]) -> None:
+    """Take out of a saved notebook what asked the page to save it."""
+    for outputs in (cell.get("outputs", []) for cell in content["cells"]):
+        outputs[:] = [
+            output
+            for output in outputs
+            if "".join(output.get("data", {}).get(SCRIPT, "")) != SAVE
+        ]
 
 
 def _saved_at(path: Path) -> int:

@@ -13,18 +13,16 @@ import json
 import re
 from pathlib import Path
 
-from report import weights
-
 FOLDER = Path(__file__).parent / "page"
 # In this order: what a module uses when it starts stands above it.
-MODULES = (
-    *("numbers", "movable", "networks", "readers"),
-    *("exercises", "search", "links", "code", "contents"),
-)
+WORKED_ON = ("numbers", "movable", "networks", "readers", "exercises")
+MODULES = (*WORKED_ON, "search", "links", "code", "contents")
 START = "start"
 STYLE = FOLDER / "page.css"
 PICTURES = json.loads((FOLDER / "pictures.json").read_text("utf-8"))
-# Where trained networks read a digit; no other page has to carry them.
+# What a reader works on, and where trained networks read a digit; no other page has to
+# carry what it takes.
+WORK = re.compile('class="(movable|exercise)')
 READERS = re.compile('class="movable" data-part="(canvas|maps)"')
 
 
@@ -45,8 +43,14 @@ def pictures() -> str:
 def placed(page: str) -> str:
     """Return the page with the script, its style and the policy where they belong."""
     # A function of its own, so that none of its names meets those of the browser.
-    networks = weights.script() if READERS.search(page) else ""
-    script = f'"use strict";\n{{\n{pictures()}{networks}{source(*MODULES, START)}}}\n'
+    works = WORK.search(page)
+    modules = [name for name in MODULES if works or name not in WORKED_ON]
+    held = pictures() if works else ""
+    if READERS.search(page):
+        from report import weights  # torch takes its time, and few pages read
+
+        held += weights.script()
+    script = f'"use strict";\n{{\n{held}{source(*modules, START)}}}\n'
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = page.replace("hash-of-page.js", f"sha256-{digest}", 1)
     page = page.replace("/* page.css */", STYLE.read_text("utf-8"), 1)

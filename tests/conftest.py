@@ -16,6 +16,9 @@ import torch
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
+# Programs for graphics cards are interpreted, from the first import of Triton on.
+os.environ["TRITON_INTERPRET"] = "1"
+
 
 @pytest.fixture(scope="module")
 def small_data() -> Iterator[None]:

@@ -8,7 +8,7 @@ import torch
 
 from helpers import bench, project
 from helpers import ways as costs
-from helpers.bench import pipelines, ways
+from helpers.bench import fourier, pipelines, ways
 from helpers.data import Split
 from helpers.ways import Case, common
 
@@ -93,6 +93,20 @@ def test_a_record_says_machine_version_and_day():
 
 # --- The ways to compute a convolution ------------------------------------------------
 
+in_processes = ways._in_processes
+
+
+def in_this_process(rounds):
+    """As `_in_processes`, without the seconds that a new process takes to begin."""
+    return [costs.measure(costs.CASES, costs.MEASURED, rounds) for _ in range(2)]
+
+
+@pytest.mark.slow
+def test_every_repeat_is_a_process_of_its_own(small):
+    repeats = in_processes(1)
+    assert [len(timings) for timings in repeats] == [2 * 2 + 5 + 5] * 2
+    assert {timing.case for timing in repeats[0]} == set(SMALL)
+
 
 @pytest.fixture
 def small(monkeypatch):
@@ -101,6 +115,8 @@ def small(monkeypatch):
     monkeypatch.setattr(costs, "GROWTH_BASE", Case(1, 2, 8, 3, 2))
     few = {"size": (6, 12), "channels": (1, 2), "kernel_size": (3, 5)}
     monkeypatch.setattr(ways, "GROWTHS", few)
+    monkeypatch.setattr(ways, "PROCESSES", 2)
+    monkeypatch.setattr(ways, "_in_processes", in_this_process)
 
 
 def test_the_command_records_and_prints_both_tables(small, capsys):
@@ -115,34 +131,82 @@ def test_the_command_records_and_prints_both_tables(small, capsys):
 def test_a_study_survives_its_file(small, monkeypatch):
     measured, measure = [], ways.measure
     monkeypatch.setattr(
-        ways, "measure", lambda: measured.append(measure(rounds=2)) or measured[0]
+        ways, "measure", lambda: measured.append(measure(2)) or measured[0]
     )
     first, second = ways.recorded(), ways.recorded()
     assert first == second and len(measured) == 1
     assert {timing.case for timing in first.timings} == set(SMALL)
-    assert {timing.way for timing in first.with_operator} == {
+    assert {timing.way for timing in first.with_onednn} == {
         *costs.REFERENCES,
         "im2row",
     }
     assert [growth.parameter for growth in first.growths] == list(ways.GROWTHS)
-    assert all(len(timing.forward) == 2 for timing in first.timings)
+    assert all(len(timing.forward) == 4 for timing in first.timings)
+    assert [len(timings) for timings in first.repeats] == [len(first.timings)] * 2
     assert [machine.bytes_per_second for machine in first.machines] == [
         machine["bytes_per_second"] for machine in measured[0]["machines"]
     ]
     assert str(torch.__version__) in first.where
 
 
-def test_the_operator_is_used_for_its_own_part_only(small, monkeypatch):
+def test_a_second_processor_gets_a_record_of_its_own(root, monkeypatch):
+    machine = bench.runs.machine()
+    first = bench.renew("clock", 1, Clock())
+    other = machine["machine"] | {"processor": "Another (R) Processor/2"}
+    monkeypatch.setattr(bench.runs, "machine", lambda: machine | {"machine": other})
+    second = bench.renew("clock", 1, Clock())
+    again = bench.renew("clock", 1, Clock())
+    assert (root / "build/bench/clock on Another R Processor 2.json").exists()
+    assert bench.on_all_processors("clock", 1) == [first, again]
+    assert second.values == again.values
+    assert bench.recorded("clock", 1, Clock()) == first
+    assert bench.on_all_processors("clock", 2) == []
+
+
+def of(case, way, forward):
+    return costs.Timing(case, way, forward, forward)
+
+
+def test_what_is_chosen_and_its_interval_come_from_several_processes(monkeypatch):
+    first, last = costs.REFERENCES
+    one, two = SMALL
+    repeats = [
+        [
+            of(one, first, (1.0, 1.0)),
+            of(one, last, (2.0, 2.0)),
+            of(one, "unfold", (ratio, ratio)),
+            of(one, "im2row", (9.0, 9.0)),
+            of(two, first, (2.0, 2.0)),
+            of(two, "unfold", (2 * ratio, 2 * ratio)),
+        ]
+        for ratio in (1.0, 2.0, 3.0)
+    ]
+    study = ways.Study([], repeats, [], [], [])
+    assert [timing.forward for timing in study.timings][2] == (1.0, 1, 2, 2, 3, 3)
+    interval = study.interval({one: "unfold", two: "unfold"}, "forward")
+    assert (interval.mean, interval.n) == (2.0, 3) and interval.low < 1 < interval.high
+    seconds = {"unfold": 1.0, "im2row": 2.0}
+    found = costs.pairs_named(study.timings, lambda case, way: seconds[way], "both")
+    assert found == (1, 1)
+    found = costs.pairs_named(study.timings, lambda case, way: -seconds[way], "both")
+    assert found == (0, 1)
+
+
+def test_the_operator_that_is_not_public_is_used_for_its_own_part_only(
+    small, monkeypatch
+):
     seen = []
 
     def spy(cases, measured, rounds):
-        seen.append((measured, common.HAS_ONEDNN))
+        seen.append((measured, common.ONEDNN))
         return []
 
     monkeypatch.setattr(common, "HAS_ONEDNN", True)
     monkeypatch.setattr(costs, "measure", spy)
+    here = lambda rounds: [spy(costs.CASES, costs.MEASURED, rounds)]  # noqa: E731
+    monkeypatch.setattr(ways, "_in_processes", here)
     ways.measure(rounds=1)
-    assert seen == [(("im2row",), False), (costs.MEASURED, True), (("FFT",), True)]
+    assert seen == [(("im2row",), True), (costs.MEASURED, False), (("FFT",), False)]
 
 
 @pytest.mark.parametrize("command", [ways, pipelines])
@@ -154,6 +218,31 @@ def test_the_commands_explain_themselves(command, arguments, status, capsys):
         command.main(arguments)
     assert exit.value.code == status
     assert "--rounds" in "".join(capsys.readouterr())
+
+
+# --- Where Fourier wins ---------------------------------------------------------------
+
+
+def test_the_map_says_where_the_sign_changes_and_how_often_both_agree():
+    places = [(k, c) for c in fourier.CHANNELS for k in fourier.KERNEL_SIZES]
+    never = dict.fromkeys(places, 2.0)
+    measured = never | {(9, 4): 2.0, (15, 4): 0.5, (21, 4): 0.25}
+    found = fourier.Map(measured, never)
+    assert found.agreeing() == len(places) - 2
+    assert found.crossovers(never) == {}
+    # Half of the way on logarithmic axes, as 2 and 1/2 are equally far from 1.
+    assert found.crossovers(measured) == pytest.approx({4: (9 * 15) ** 0.5})
+
+
+def test_a_map_survives_its_file_and_is_predicted(monkeypatch, capsys):
+    monkeypatch.setattr(fourier, "ROUNDS", 1)
+    cases = tuple(replace(case, batch=1, size=24) for case in fourier.CASES)
+    monkeypatch.setattr(fourier, "CASES", cases)
+    fourier.main()
+    found = fourier.recorded()
+    assert found.measured.keys() == found.predicted.keys()
+    assert min(found.measured.values()) > 0 < min(found.predicted.values())
+    assert f"of {len(cases)} places" in capsys.readouterr().out
 
 
 # --- Augmentation, one by one and in batches ------------------------------------------

@@ -59,12 +59,13 @@ def test_a_gradient_penalty_is_that_of_pytorch(
     torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("way", ["shifted", "im2row"])
+@pytest.mark.parametrize("way", ["shifted", "im2row", "Winograd"])
 @pytest.mark.parametrize("c_in", [2, 16])
 def test_second_derivatives_pass_gradgradcheck(way, c_in):
-    X, K = tensors(1, c_in, 1, 4, 2)
+    X, K = tensors(1, c_in, 1, 4, 3 if way == "Winograd" else 2)
+    stride = (1, 1) if way == "Winograd" else (2, 1)
     assert torch.autograd.gradgradcheck(
-        lambda X, K: ways.WAYS[way](X, K, (2, 1), 1), (X, K)
+        lambda X, K: ways.WAYS[way](X, K, stride, 1), (X, K)
     )
 
 

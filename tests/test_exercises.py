@@ -39,7 +39,7 @@ def test_every_planted_mistake_is_named(exercise):
     )
 
 
-NO_ANSWER = [..., None, "nonsense", object(), [[1, 2], [3]], math.nan, print, 10**9]
+NO_ANSWER = [..., None, "nonsense", object, [[1, 2], [3]], math.nan, print, 10**9]
 
 
 @every_exercise

@@ -97,6 +97,17 @@ def test_the_page_of_jupyter_is_asked_to_save(file, monkeypatch):
     assert running.find(shell(4)).content["metadata"] == {"saved": running.SAVE}
     assert [script.data for script in asked] == [running.SAVE]
 
+    # What asked stands in the file that it has brought about.
+    content = nbformat.read(file, as_version=4)
+    content.cells[1].outputs = [
+        new_output("stream", text="42"),
+        new_output("display_data", {"application/javascript": running.SAVE}),
+        new_output("display_data", {"application/javascript": "alert()"}),
+    ]
+    nbformat.write(content, file)
+    left = running.find(shell(4)).content["cells"][1]["outputs"]
+    assert [output["output_type"] for output in left] == ["stream", "display_data"]
+
 
 def test_a_file_that_is_being_written_is_waited_for(file, monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", str(file))
@@ -300,8 +311,8 @@ def test_in_jupyterlab_what_was_typed_and_not_saved_is_exported(lab, tmp_path):
         ).first.wait_for()
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
-        said = page.get_by_text("Written: ")
+        said = page.locator(".jp-OutputArea-output", has_text="notes.")
         said.wait_for()
-        assert f"{tmp_path / 'notes.html'}, " in said.inner_text()
+        assert f"Written: {tmp_path / 'notes.html'}, " in said.inner_text()
     document = (tmp_path / "notes.html").read_text("utf-8")
     assert "typed now" in document and "Notes</h1>" in document

@@ -34,7 +34,11 @@ CORE = requirements(SETTINGS["project"]["dependencies"])
 READ, BUILD, CLUSTER, TEST = (
     requirements(EXTRAS[name]) for name in ("read", "build", "cluster", "test")
 )
-DECLARED = CORE | READ | BUILD | CLUSTER | TEST
+COMPILED = requirements(EXTRAS["compiled"])
+DECLARED = CORE | READ | BUILD | CLUSTER | TEST | COMPILED
+# What comes with others: numba stands on llvmlite, and PyTorch for graphics cards
+# brings Triton.
+BROUGHT = {"llvmlite", "triton"}
 
 # --- What it needs --------------------------------------------------------------------
 
@@ -107,7 +111,9 @@ def test_helpers_and_notebooks_import_what_the_core_declares():
     assert distributions(cells(), "needed") <= names(CORE)
     helpers = python_files("helpers")
     assert distributions(helpers, "needed", "asked") <= names(CORE, CLUSTER)
-    assert distributions([*helpers, *cells()], "guarded") <= names(READ)
+    assert distributions([*helpers, *cells()], "guarded") <= names(
+        READ, COMPILED, BROUGHT
+    )
 
 
 def test_report_and_tests_import_what_their_extras_declare():
@@ -120,7 +126,7 @@ def test_report_and_tests_import_what_their_extras_declare():
 def test_what_is_declared_is_used():
     every = ("needed", "asked", "guarded")
     sources = [*python_files("helpers"), *python_files("report"), *cells()]
-    declared = names(CORE, READ, BUILD, CLUSTER) - PROGRAMS
+    declared = names(CORE, READ, BUILD, CLUSTER, COMPILED) - PROGRAMS
     assert declared <= distributions(sources, *every)
     assert names(TEST) - PROGRAMS <= distributions(python_files("tests"), *every)
 
@@ -209,7 +215,7 @@ site.addsitedir(packages)
 import helpers, report
 assert helpers.__file__.startswith(source) and report.__file__.startswith(source)
 from nbconvert.exporters import get_exporter
-for name in ("HTML", "PDF"):
+for name in ("EPUB", "HTML", "PDF", "Slides"):
     named = [f"report-{name.lower()}", f"report.{name}Report"]
     assert [get_exporter(n) for n in named] == [getattr(report, f"{name}Report")] * 2
 from nbconvert.nbconvertapp import main
@@ -218,7 +224,13 @@ main()
 
 
 @pytest.mark.parametrize(
-    "exporter, begin", [("report-html", b"<!DOCTYPE html>"), ("report-pdf", b"%PDF-")]
+    "exporter, begin",
+    [
+        ("report-html", b"<!DOCTYPE html>"),
+        ("report-pdf", b"%PDF-"),
+        ("report-epub", b"PK"),
+        ("report-slides", b"<!DOCTYPE html>"),
+    ],
 )
 def test_nbconvert_finds_the_exporters_from_any_folder(
     exporter, begin, source, tmp_path, tmp_path_factory

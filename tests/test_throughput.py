@@ -6,9 +6,11 @@ from contextlib import closing
 import pytest
 import torch
 import torch.nn.functional as F
+from mutants import mutant
 from torch import nn
 
 from helpers.bench import throughput as bench
+from helpers.bench import together as merging
 from helpers.bench.together import Together
 from helpers.models import CifarNet, FixedNet, LabNet, VariableNet, count_parameters
 from helpers.training import Config
@@ -44,11 +46,14 @@ def train(networks, scores_of, batches):
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)]
 )
-def test_training_together_is_training_apart(network, image_shape, dtype, tolerance):
+@pytest.mark.parametrize("grouped", [True, False])
+def test_training_together_is_training_apart(
+    network, image_shape, dtype, tolerance, grouped
+):
     torch.manual_seed(0)
     models = [network().to(dtype) for _ in range(3)]
     starts = [nn.utils.parameters_to_vector(model.parameters()) for model in models]
-    merged = Together(models)
+    merged = Together(models, grouped)
     batches = [
         (torch.rand(3, 6, *image_shape, dtype=dtype), torch.randint(10, (3, 6)))
         for _ in range(6)
@@ -66,9 +71,10 @@ def test_training_together_is_training_apart(network, image_shape, dtype, tolera
 
 
 @NETWORKS
-def test_networks_survive_merging_and_splitting(network, image_shape):
+@pytest.mark.parametrize("grouped", [True, False])
+def test_networks_survive_merging_and_splitting(network, image_shape, grouped):
     models = [network() for _ in range(2)]
-    merged = Together(models)
+    merged = Together(models, grouped)
     assert count_parameters(merged) == 2 * count_parameters(models[0])
     images = torch.rand(2, 5, *image_shape)
     scores = merged(torch.cat(list(images), dim=1))
@@ -94,6 +100,33 @@ def test_strides_and_groups_are_kept():
     torch.testing.assert_close(features, expected)
 
 
+@pytest.mark.parametrize("options", [{"stride": 2}, {"groups": 2}, {"dilation": 2}])
+def test_products_refuse_what_they_do_not_compute(options):
+    models = [nn.Sequential(nn.Conv2d(2, 2, 3, **options))] * 2
+    with pytest.raises(ValueError, match="use stride, dilation and groups of 1"):
+        Together(models, grouped=False)
+
+
+MISTAKES = [
+    ("weight.flip(3, 4)", "weight"),
+    ("permute(0, 4, 3, 1, 2)", "permute(0, 4, 3, 2, 1)"),
+    ("runs.unfold(2, k_h, 1).transpose(-1, -2)", "runs.unfold(2, k_h, 1)"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong"), MISTAKES)
+def test_a_mistake_in_the_products_is_caught(right, wrong):
+    module = mutant(merging, right, wrong)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, 4, 3))
+    X, found = torch.rand(5, 2, 6, 5), []
+    for network in (model, module.Together([model], grouped=False).layers):
+        Y = network(X)
+        parameters = [p for name, p in network.named_parameters()]
+        found.append([Y, *torch.autograd.grad(Y.square().sum(), parameters)])
+    close = [torch.allclose(a, b, atol=1e-4) for a, b in zip(*found, strict=True)]
+    assert not all(close)
+
+
 def test_other_layers_are_refused_by_name():
     with pytest.raises(ValueError, match=r"GlobalPool.* side by side: use Conv2d, Lin"):
         Together([VariableNet(), VariableNet()])
@@ -116,9 +149,9 @@ def test_operations_are_counted_by_the_formula():
 
 
 def test_speed_is_work_per_second(monkeypatch):
-    clock = iter([0.0, 1.0, 2.0, 4.0])
+    clock = iter([0.0, 1.0, 2.0, 4.0, 5.0])  # the last after waiting for a GPU
     monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
-    assert bench._speed(iter([10, 20, 30, 40]), seconds=3) == 60 / 4
+    assert bench._speed(iter([10, 20, 30, 40]), seconds=3) == 60 / 5
 
 
 def test_rate_warms_up_and_gives_back_the_threads():
@@ -199,6 +232,8 @@ def test_multiples_and_shares_are_of_the_same_round(monkeypatch):
             name += f" {arguments[1]}"
         if name == "matrix_products":
             name += " 1"
+        if getattr(work, "keywords", None) == {"grouped": False}:
+            return 1
         return answers[name].pop(0)
 
     monkeypatch.setattr(bench, "rate", rate)

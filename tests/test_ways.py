@@ -4,6 +4,7 @@ Each check takes the module to be checked, so that it can also be shown to fail.
 """
 
 import importlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from mutants import mutant, thorough
 
 from helpers import ways
-from helpers.ways import common
+from helpers.ways import common, winograd
 
 # Transforms round more often than a sum of products does.
 TOLERANCE = {"FFT": 1e-11, "Winograd": 1e-11}
@@ -29,7 +30,7 @@ def problems(draw, way):
         return draw(st.tuples(st.integers(low, high), st.integers(low, high)))
 
     winograd = way == "Winograd"
-    kernel_size = (3, 3) if winograd else pair(1, 4)
+    kernel_size = (3, draw(st.integers(1, 4))) if winograd else pair(1, 4)
     # Half of them without a stride: with one, some ways go about the padding otherwise.
     stride = (1, 1) if winograd or draw(st.booleans()) else pair(1, 3)
     padding = pair(0, 2)
@@ -80,20 +81,24 @@ def test_equals_torch(way):
     check(module_of(way), way)
 
 
-@pytest.mark.parametrize("way", ["shifted", "im2row"])
+BY_HAND = ("shifted", "im2row", "Winograd")
+
+
+@pytest.mark.parametrize("way", BY_HAND)
 @pytest.mark.parametrize("channels", [2, 17])
 def test_gradients_written_by_hand_pass_gradcheck(way, channels):
     X = torch.randn(2, channels, 5, 4, dtype=torch.float64, requires_grad=True)
     K = torch.randn(2, channels, 3, 2, dtype=torch.float64, requires_grad=True)
+    stride = (1, 1) if way == "Winograd" else (2, 1)
 
     def convolve(X, K):
-        return ways.WAYS[way](X, K, (2, 1), (1, 0))
+        return ways.WAYS[way](X, K, stride, (1, 0))
 
     assert torch.autograd.gradcheck(convolve, (X, K))
 
 
 @pytest.mark.parametrize("block_bytes", [1, 700, 5_000])
-@pytest.mark.parametrize("way", ["shifted", "im2row"])
+@pytest.mark.parametrize("way", BY_HAND)
 def test_the_size_of_a_block_changes_nothing(way, block_bytes, monkeypatch):
     monkeypatch.setattr(common, "BLOCK_BYTES", block_bytes)
     check(module_of(way), way)
@@ -110,6 +115,51 @@ def test_single_precision_stays_close(way):
         ours = ways.WAYS[way](X, K, padding=1)
         expected = F.conv2d(X, K, padding=1)
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-3)
+
+
+def test_winograds_additions_are_its_matrices():
+    pixels, points = torch.randn(6, 5).double(), torch.empty(6, 5).double()
+    winograd.pixels_to_points(pixels, points)
+    torch.testing.assert_close(points, ways.WINOGRAD_B.double() @ pixels)
+    outputs = torch.empty(4, 5).double()
+    expected = ways.WINOGRAD_A.double() @ points
+    winograd.points_to_outputs(points.clone(), outputs)
+    torch.testing.assert_close(outputs, expected)
+    winograd.outputs_to_points(outputs, points)
+    torch.testing.assert_close(points, ways.WINOGRAD_A.double().T @ outputs)
+
+
+@pytest.mark.parametrize("way", BY_HAND)
+def test_results_share_no_memory_with_later_calls(way):
+    for kernel_size, c, padding in ((3, 17, 1), (3, 2, 0), (1, 17, 0), (1, 2, 0)):
+        if way == "Winograd" and kernel_size == 1:
+            continue
+        X = torch.randn(2, c, 6, 5, dtype=torch.float64, requires_grad=True)
+        K = torch.randn(3, c, kernel_size, kernel_size, dtype=torch.float64)
+        K.requires_grad_()
+        found = []
+        for sign in (1, -1, 1):
+            Y = ways.WAYS[way](sign * X, K, 1, padding)
+            found.append([Y, *torch.autograd.grad(Y.square().sum(), (X, K))])
+        for first, second in zip(found[0], found[2], strict=True):
+            torch.testing.assert_close(first, second, rtol=0, atol=0)
+            assert first.data_ptr() != second.data_ptr()
+
+
+def test_blocks_are_kept_from_call_to_call_and_by_thread():
+    X, K = torch.randn(2, 17, 6, 5), torch.randn(3, 17, 3, 3)
+    with torch.inference_mode():
+        ways.convolve_im2row(X, K)
+    before = {name: kept.data_ptr() for name, kept in common.workspace.kept.items()}
+    ways.convolve_im2row(X, K.requires_grad_()).sum().backward()
+    assert (
+        before.items()
+        <= {
+            name: kept.data_ptr() for name, kept in common.workspace.kept.items()
+        }.items()
+    )
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: common.workspace.kept).result() == {}
 
 
 def test_the_loops_offer_dilation_and_bias():
@@ -138,7 +188,7 @@ def test_what_does_not_fit_is_refused(way, X_shape, K_shape, message):
 @pytest.mark.parametrize(("kernel_size", "stride"), [((5, 3), 1), ((3, 3), 2)])
 def test_winograd_refuses_other_kernels_and_strides(kernel_size, stride):
     X, K = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, *kernel_size)
-    with pytest.raises(ValueError, match="takes 3 x 3 kernels at stride 1"):
+    with pytest.raises(ValueError, match="takes kernels of 3 rows at stride 1"):
         ways.convolve_winograd(X, K, stride)
 
 
@@ -153,16 +203,45 @@ MISTAKES = {
         "kernel[d, c, p, q]",
         "kernel[d, c, k_h - 1 - p, q]",
     ),
-    "the kernel's spectrum not conjugated": ("FFT", ".conj()", ""),
+    "the kernel's spectrum not conjugated": (
+        "FFT",
+        "real, -imaginary], 3), torch.stack([imaginary",
+        "real, imaginary], 3), torch.stack([-imaginary",
+    ),
     "swapped paddings under the transform": (
         "FFT",
         "F.pad(image, (left, left, above, above))",
         "F.pad(image, (above, above, left, left))",
     ),
-    "flipped sign in Winograd's matrix": (
+    "flipped sign in a transform of Winograd's": (
         "Winograd",
-        "[0, -1, 1, 0]",
-        "[0, 1, 1, 0]",
+        "torch.sub(x[5], odd, alpha=4, out=odd)",
+        "torch.add(x[5], odd, alpha=4, out=odd)",
+    ),
+    "Winograd's points of the kernel in another order": (
+        "Winograd",
+        '"pn,mpco->ocnm", WINOGRAD_G',
+        '"pn,mpco->ocnm", WINOGRAD_G.flip(0)',
+    ),
+    "the zeros behind the last row forgotten by Winograd": (
+        "Winograd",
+        "pitch = -(-h_out // 4), max(w + left, w_out)",
+        "pitch = -(-h_out // 4), max(w, w_out)",
+    ),
+    "columns of a strided image put where the padding belongs": (
+        "im2row",
+        "start, number = (first + left) // right",
+        "start, number = first // right",
+    ),
+    "gradients of patches put back instead of added": (
+        "im2row",
+        "windows[:, :, p, q, rows] += spread",
+        "windows[:, :, p, q, rows] = spread",
+    ),
+    "rows of pixels without the zeros between them": (
+        "shifted",
+        "rows, pitch = max(h + above, h_out), max(w + left, w_out)",
+        "rows, pitch = max(h + above, h_out), max(w, w_out)",
     ),
     "gradient with the kernel not flipped": (
         "shifted",

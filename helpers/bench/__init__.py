@@ -11,11 +11,13 @@ shows a reader's in the chapters. A record holds
     date                the day, as 2026-11-25
     machine, versions   where, as in `helpers.runs`
 
-`python -m helpers.bench.ways` and `python -m helpers.bench.pipelines` measure anew.
+`python -m helpers.bench.ways` and `python -m helpers.bench.pipelines` measure anew;
+`python -m helpers.bench.gpu` measures what a graphics card does.
 """
 
 import datetime
 import json
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -52,12 +54,23 @@ def folders() -> list[Path]:
 
 def recorded(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
     """Return the record of this name, or measure when none was made with `settings`."""
-    for folder in folders():
-        found = _read(folder / f"{name}.json")
-        if found and found.settings == _as_json(settings):
-            return found
+    if found := on_all_processors(name, settings):
+        return found[0]
     print(f"No recorded timings of {name} fit: they are measured now.", flush=True)
     return renew(name, settings, measure)
+
+
+def on_all_processors(name: str, settings: Any) -> list[Record]:
+    """The records of this name that were made with `settings`, one per processor."""
+    found: dict[str, Record] = {}
+    for folder in folders():
+        for path in sorted(folder.glob(f"{name}.json")) + sorted(
+            folder.glob(f"{name} on *.json")
+        ):
+            record = _read(path)
+            if record and record.settings == _as_json(settings):
+                found.setdefault(record.machine["processor"], record)
+    return list(found.values())
 
 
 def renew(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
@@ -69,11 +82,27 @@ def renew(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
         date=datetime.date.today().isoformat(),
         **runs.machine(),
     )
-    path = folders()[-1] / f"{name}.json"
+    path = _place(folders()[-1], name, record.machine["processor"])
     facts = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in asdict(record).items()]
     project.write_whole(path, ("{\n" + ",\n".join(facts) + "\n}\n").encode())
     print(f"Written to {project.spoken(path)}.", flush=True)
     return record
+
+
+def made(name: str) -> Record | None:
+    """Return the record of this name, whatever its settings; None without one."""
+    found = (_read(folder / f"{name}.json") for folder in folders())
+    return next(filter(None, found), None)
+
+
+def _place(folder: Path, name: str, processor: str) -> Path:
+    """The file for a record: a second processor's does not replace the first one's."""
+    path = folder / f"{name}.json"
+    before = _read(path) if path.exists() else None
+    if before is None or before.machine["processor"] == processor:
+        return path
+    words = re.sub(r"[^A-Za-z0-9]+", " ", processor).strip()
+    return folder / f"{name} on {words}.json"
 
 
 def _read(path: Path) -> Record | None:

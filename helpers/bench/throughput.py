@@ -28,12 +28,13 @@ from tqdm.auto import tqdm
 
 from helpers.bench.together import Together
 from helpers.data import Split
-from helpers.device import described_device, device
+from helpers.device import described_device, device, wait
 from helpers.training.batches import batches, load_data, network_input
 from helpers.training.config import Config
 from helpers.training.loop import Training, build, reproducible
 
 NETWORKS_TOGETHER = 3
+MANY = (10, 100)  # by products
 EPOCH = 1280  # images, so that an epoch takes a fraction of a second
 PRODUCT_SIZE = 1024
 
@@ -78,21 +79,28 @@ class PerSample(Dataset):
         return to_tensor(image), int(self.split.labels[index])
 
 
-def this_package(config: Config, seed: int = 0) -> Steps:
-    """`Training`, in epochs of few images; yields numbers of images."""
-    training = Training(config, seed)
-    (block,) = training.blocks
-    few = Split(block.images[:EPOCH], block.labels[:EPOCH])
-    training.blocks = [few]
+def this_package(config: Config, *seeds: int, epoch: int = EPOCH) -> Steps:
+    """`Training`, in epochs of so many images; yields the numbers of images.
+
+    Several seeds are trained side by side, one step of each in turn; without one it is
+    the seed 0.
+    """
+    trainings = [Training(config, seed) for seed in seeds or (0,)]
+    for training in trainings:
+        (block,) = training.blocks
+        training.blocks = [Split(block.images[:epoch], block.labels[:epoch])]
     while True:
-        training.run_epoch()
-        yield len(few.labels)
+        for _ in zip(*(training.steps() for training in trainings), strict=True):
+            pass
+        yield sum(len(training.blocks[0].labels) for training in trainings)
 
 
-def together(config: Config, networks: int = NETWORKS_TOGETHER) -> Steps:
+def together(
+    config: Config, networks: int = NETWORKS_TOGETHER, grouped: bool = True
+) -> Steps:
     """Several seeds as one network; yields the numbers of images of all seeds."""
     models = [build(config) for _ in range(networks)]
-    model = Together(models).to(device()).to(memory_format=torch.channels_last)
+    model = Together(models, grouped).to(device()).to(memory_format=torch.channels_last)
     optimizer = optim.Adam(model.parameters(), lr=config.learning_rate)
     blocks = Training(config, seed=0).blocks
     while True:
@@ -168,9 +176,11 @@ def measure(
     alone = "this package"
     side_by_side = f"this package, {processes} runs side by side"
     short = f"the same {processes} runs in bfloat16"
-    grouped = f"{NETWORKS_TOGETHER} seeds as one network"
+    grouped = f"{NETWORKS_TOGETHER} seeds as one network, grouped"
+    products = [f"{seeds} seeds as one network, products" for seeds in MANY]
     threads = dict.fromkeys(usual, torch.get_num_threads())
     threads |= {alone: 1, side_by_side: processes, short: processes, grouped: 1}
+    threads |= dict.fromkeys(products, 1)
     turns: dict[str | int, Callable[[float], float]] = {
         usual[0]: partial(rate, partial(usual_loop, config, 0), threads[usual[0]]),
         usual[1]: partial(rate, partial(usual_loop, config, 2), threads[usual[1]]),
@@ -180,6 +190,10 @@ def measure(
             rate_side_by_side, replace(config, precision="bfloat16"), processes
         ),
         grouped: partial(rate, partial(together, config), 1),
+    }
+    turns |= {
+        name: partial(rate, partial(together, config, seeds, grouped=False), 1)
+        for name, seeds in zip(products, MANY, strict=True)
     }
     turns |= {n: partial(rate, matrix_products, n) for n in set(threads.values())}
 
@@ -239,11 +253,10 @@ def rate_side_by_side(config: Config, processes: int, seconds: float) -> float:
 
 def _speed(steps: Steps, seconds: float) -> float:
     done, started = 0, time.perf_counter()
-    while True:
+    while not done or time.perf_counter() - started < seconds:
         done += next(steps)
-        taken = time.perf_counter() - started
-        if taken >= seconds:
-            return done / taken
+    wait()
+    return done / (time.perf_counter() - started)
 
 
 # --- Command line ---------------------------------------------------------------------

@@ -7,13 +7,15 @@ and for other than two tensors of the same floating-point type. Stride and paddi
 one int or a (vertical, horizontal) pair; dilation and a bias are left to the loops,
 which are the definition.
 
-Each way is one module with one record, `record.Way`; `all` lists them. `guard` is what
+Each way is one module with one record, `record.Way`; `all` lists them, and apart from
+them the direct way, which needs numba. `guard` is what
 all but loops and unfold pass through. `model` holds the roofline, `stopwatch` measures,
 `table` says what was measured. `helpers.bench.ways` keeps it.
 """
 
-from helpers.ways.all import MEASURED, WAYS, computes, predict
+from helpers.ways.all import COMPILED, MEASURED, WAYS, computes, fastest, predict
 from helpers.ways.common import adjoint, product, slices, without_stride
+from helpers.ways.direct import convolve_direct
 from helpers.ways.fft import convolve_fft
 from helpers.ways.im2row import (
     FEW_CHANNELS,
@@ -35,6 +37,8 @@ from helpers.ways.model import (
     Counts,
     Machine,
     Phase,
+    floor,
+    matmul,
     typical,
     vary,
 )
@@ -59,6 +63,7 @@ from helpers.ways.table import (
     best,
     fastest_reference,
     median_of_best,
+    pairs_named,
     ratios,
     slope,
     spread,

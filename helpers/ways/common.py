@@ -5,7 +5,9 @@ are one int or a (vertical, horizontal) pair.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,8 +18,8 @@ from torch.nn import grad as derivable
 
 from helpers.conv import Pair, Size, check_tensors, output_size, pairs
 
-# Small enough that patches are still in the cache when the product reads them, large
-# enough that the call costs little beside its work.
+# Small enough that a block is still in the cache when the product reads it, large
+# enough that the calls cost little beside their work.
 BLOCK_BYTES = 3 * 2**20
 
 
@@ -35,6 +37,18 @@ def geometry(
     return stride, padding, size
 
 
+def places(
+    size: Sequence[int],
+    kernel_size: Sequence[int],
+    padding: Pair,
+    stride: Pair = (1, 1),
+) -> Pair:
+    """As `output_size`, but a negative padding cuts off, and nothing is checked."""
+    axes = zip(size, kernel_size, padding, stride, strict=True)
+    height, width = ((n + 2 * p - k) // s + 1 for n, k, p, s in axes)
+    return height, width
+
+
 def without_stride(
     input_batch: Tensor, kernel: Tensor, stride: Size, padding: Size
 ) -> tuple[Tensor, Tensor, Pair]:
@@ -44,11 +58,11 @@ def without_stride(
     channels, in the image and, filled up with zeros, in the kernel. Raises ValueError
     when the tensors do not fit each other.
     """
+    if stride == (1, 1) and isinstance(padding, tuple):  # as `guarded` has them
+        return input_batch, kernel, padding
     (down, right), padding, (h_out, w_out) = geometry(
         input_batch, kernel, stride, padding
     )
-    if (down, right) == (1, 1):
-        return input_batch, kernel, padding
 
     def cells(pixels: Tensor, before: Pair, height: int, width: int) -> Tensor:
         # A negative amount of padding cuts off what no output needs.
@@ -66,12 +80,20 @@ def without_stride(
 class StrideOne(Function):
     """A convolution (image, kernel, padding) at stride 1 with a backward pass by hand.
 
-    Shapes as everywhere in `helpers.ways`.
+    Shapes as everywhere in `helpers.ways`; a stride that is known may follow.
     """
+
+    @classmethod
+    def compute(cls, image: Tensor, kernel: Tensor, *sizes: Pair) -> Tensor:
+        """As `apply`, without its price where no gradient will be asked for."""
+        if torch.is_grad_enabled() and (image.requires_grad or kernel.requires_grad):
+            return cls.apply(image, kernel, *sizes)
+        return cls.forward(image, kernel, *sizes)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        image, kernel, ctx.padding = inputs
+        image, kernel, ctx.padding, *strides = inputs
+        ctx.stride = strides[0] if strides else (1, 1)
         ctx.save_for_backward(image, kernel)
 
 
@@ -83,13 +105,15 @@ def first_derivative(backward: Callable) -> Callable:
     """
 
     @functools.wraps(backward)
-    def chosen(ctx: Any, dY: Tensor) -> tuple[Tensor, Tensor, None]:
-        if not torch.is_grad_enabled():
-            return backward(ctx, dY)
-        image, kernel = ctx.saved_tensors
-        dX = derivable.conv2d_input(image.shape, kernel, dY, padding=ctx.padding)
-        dK = derivable.conv2d_weight(image, kernel.shape, dY, padding=ctx.padding)
-        return dX, dK, None
+    def chosen(ctx: Any, dY: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            image, kernel = ctx.saved_tensors
+            geometry = ctx.stride, ctx.padding
+            dX = derivable.conv2d_input(image.shape, kernel, dY, *geometry)
+            dK = derivable.conv2d_weight(image, kernel.shape, dY, *geometry)
+        else:
+            dX, dK = backward(ctx, dY)
+        return dX, dK, *[None] * (len(ctx.needs_input_grad) - 2)
 
     return chosen
 
@@ -101,16 +125,6 @@ def adjoint(kernel: Tensor, padding: Pair) -> tuple[Tensor, Pair]:
     return flipped, (k_h - 1 - above, k_w - 1 - left)
 
 
-def block_buffer(image: Tensor, rows: int, values_per_row: int) -> tuple[Tensor, int]:
-    """Return memory for one block of at most BLOCK_BYTES, and its number of rows.
-
-    Fresh memory for every block would have to be mapped, page by page, every time.
-    """
-    block_rows = BLOCK_BYTES // (values_per_row * image.element_size())
-    at_once = min(rows, max(1, block_rows))
-    return image.new_empty(at_once * values_per_row), at_once
-
-
 def slices(length: int, at_once: int) -> Iterator[slice]:
     """Cut range(length) into slices of `at_once`, at least one, and a rest."""
     at_once = max(1, at_once)
@@ -118,27 +132,57 @@ def slices(length: int, at_once: int) -> Iterator[slice]:
         yield slice(start, min(start + at_once, length))
 
 
-def pad_pixels(image: Tensor, padding: Pair) -> Tensor:
-    """Pad a channels-last image with zeros; a negative amount cuts off."""
-    above, left = padding
-    return F.pad(image, (0, 0, left, left, above, above)).contiguous()
+def even_share(number: int, at_most: int) -> int:
+    """The size of equal blocks, none above `at_most` unless of 1; the last has less."""
+    return -(-number // -(-number // max(1, at_most)))
 
 
-def product(left: Tensor, right: Tensor) -> Tensor:
-    """Return left @ right, computed by the library that also computes F.conv2d.
+def without_surplus(image: Tensor, padding: Pair) -> tuple[Tensor, Pair]:
+    """Cut off what a negative padding cuts off a channels-last image."""
+    above, left = (min(0, amount) for amount in padding)
+    cut = F.pad(image, (0, 0, left, left, above, above)) if above or left else image
+    return cut, (padding[0] - above, padding[1] - left)
 
-    In float32 on a CPU that is oneDNN. MKL, the library behind @, was measured to be
-    only half as fast on a processor by AMD.
+
+class Workspace(threading.local):
+    """Memory for blocks, kept from call to call: fresh memory has to be mapped first.
+
+    Mapping, page by page, can take longer than the work on it. Each thread has its own,
+    for tensors on the CPU and of a few blocks at most; larger ones are made anew.
     """
-    suits = left.is_cpu and left.dtype == torch.float32 and left.numel()
-    if not (HAS_ONEDNN and suits):
-        return left @ right
-    if not (right.is_contiguous() or right.T.is_contiguous()):
-        # oneDNN has no fast code for a matrix with gaps between its rows.
-        right = right.contiguous()
-    return torch.ops.mkldnn._linear_pointwise(left, right.T, None, "none", [], "")
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def take(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """Memory of a type and shape; the same for the same name, not initialised."""
+        values = math.prod(shape)
+        if not like.is_cpu or values * like.element_size() > 4 * BLOCK_BYTES:
+            return like.new_empty(shape)
+        key = name, like.dtype
+        if key not in self.kept or self.kept[key].numel() < values:
+            with torch.inference_mode(False):
+                self.kept[key] = torch.empty(values, dtype=like.dtype)
+        return self.kept[key][:values].view(shape)
 
 
+workspace = Workspace()
+
+
+def product(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+    """Write left @ right to `out`, whose rows may have gaps between them.
+
+    With `ONEDNN` in float32 on a CPU, by an operator of PyTorch that is not public: the
+    product of the library that also computes F.conv2d.
+    """
+    if ONEDNN and left.is_cpu and left.dtype == torch.float32:
+        right = right.T.contiguous()
+        operator = torch.ops.mkldnn._linear_pointwise
+        return out.copy_(operator(left, right, None, "none", [], ""))
+    return torch.mm(left, right, out=out)
+
+
+ONEDNN = False
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
     torch.ops.mkldnn, "_linear_pointwise"
 )

@@ -9,6 +9,7 @@ mode, which a backward pass by hand knows nothing of.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ def guarded(convolve: Callable[..., Tensor]) -> Callable[..., Tensor]:
         stride, padding, _ = geometry(input_batch, kernel, stride, padding)
         given = (*_alike(input_batch, kernel), stride, padding)
         if _seen(*given[:2]) and finite(result := convolve(*given)):
-            return _Definition.apply(result, *given)
+            return _Definition.apply(result, *given) if result.requires_grad else result
         return convolve_unfold(*given)
 
     return checked
@@ -45,7 +46,7 @@ def finite(values: Tensor) -> bool:
     """
     try:
         total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32))
-        return bool(total.isfinite())
+        return math.isfinite(total.item())
     except RuntimeError:  # of torch.vmap, when gradients are computed in it
         return False
 

@@ -75,15 +75,18 @@ LARGE_KERNELS = tuple(Case(8, 4, 64, k, 4, padding=k // 2) for k in (5, 9, 15, 2
 class Machine:
     """What one thread of this machine reaches, by kind of work; see `measure_machine`.
 
-    Kinds: "loop" (Python on single tensor elements), "matmul" (the operator @),
-    "product" (`algorithms.product`), "transform" (Fourier), "copy". Bytes count when
-    read and when written: of patches in the cache, and of large tensors outside.
+    Kinds: "loop" (Python on single tensor elements), "matmul" (products of matrices),
+    "add" (of tensors), "transform" (Fourier), "copy", "pack" (within products), "guard"
+    (what checks a call). Bytes count when read and when written: of patches in the
+    cache, of large tensors outside; by kind for "unfold" (PyTorch's) and "gather"
+    (copies of values that lie apart).
     """
 
     macs_per_second: dict[str, float]
     seconds_per_call: dict[str, float]
     bytes_per_second: float
     bytes_per_second_large: float
+    bytes_by_kind: dict[str, float]
 
 
 def typical(machines: Sequence[Machine]) -> Machine:
@@ -111,8 +114,10 @@ class Phase:
     def seconds(self, machine: Machine) -> float:
         """Return the roofline: computing or moving, whichever is slower, plus calls."""
         moved = self.values * VALUE_BYTES
-        in_cache = moved <= self.calls * CACHE_BYTES
+        # Factors are packed block by block, and the blocks stay in the cache.
+        in_cache = self.kind == "pack" or moved <= self.calls * CACHE_BYTES
         speed = machine.bytes_per_second if in_cache else machine.bytes_per_second_large
+        speed = machine.bytes_by_kind.get(self.kind, speed)
         computing = self.macs / machine.macs_per_second.get(self.kind, math.inf)
         calling = self.calls * machine.seconds_per_call[self.kind]
         return max(computing, moved / speed) + calling
@@ -153,6 +158,18 @@ class Cost:
         return 3 * forward if backward else forward
 
 
+def matmul(
+    calls: int, left: float, right: float, result: float, macs: float
+) -> tuple[Phase, Phase]:
+    """Products of matrices, from their numbers of values: packing, then multiplying.
+
+    The library copies its factors into blocks first, which it cannot do while it
+    multiplies.
+    """
+    packing = Phase("pack", calls, 2 * (left + right))
+    return packing, Phase("matmul", calls, left + right + result, macs)
+
+
 class Counts:
     """Numbers of values of one case, by the letters of the formulas below.
 
@@ -170,6 +187,17 @@ class Counts:
         self.K = self.N * self.C * self.O
         self.Y, self.U = self.P * self.O, self.P * self.N * self.C
         self.macs = self.P * self.K
+
+
+def floor(case: Case, machine: Machine) -> float:
+    """Return seconds that no way by public products of matrices can go below.
+
+    The multiply-adds at the speed of products, or all values once at that of the cache,
+    in a single call; half of the multiply-adds where Winograd's F(4, 3) saves them.
+    """
+    n, saved = Counts(case), (case.kernel_size, case.stride) == (3, 1)
+    once = Phase("matmul", 1, n.X + n.K + n.Y, n.macs / (2 if saved else 1))
+    return once.seconds(machine)
 
 
 def stride_removed(case: Case) -> tuple[Case, tuple[Phase, ...], int]:

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.conv import Size
@@ -13,14 +12,25 @@ from helpers.ways.common import (
     Pair,
     StrideOne,
     adjoint,
+    even_share,
     first_derivative,
-    pad_pixels,
+    places,
     product,
     slices,
     without_stride,
+    without_surplus,
+    workspace,
 )
 from helpers.ways.guard import guarded
-from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase, stride_removed
+from helpers.ways.model import (
+    VALUE_BYTES,
+    Case,
+    Cost,
+    Counts,
+    Phase,
+    matmul,
+    stride_removed,
+)
 from helpers.ways.record import Way
 
 
@@ -33,7 +43,7 @@ def convolve_shifted(
     Source: kn2row, arXiv:1704.04428, here in channels-last order.
     """
     image, kernel, padding = without_stride(input_batch, kernel, stride, padding)
-    return ShiftedProducts.apply(image, kernel, padding)
+    return ShiftedProducts.compute(image, kernel, padding)
 
 
 class ShiftedProducts(StrideOne):
@@ -50,38 +60,57 @@ class ShiftedProducts(StrideOne):
 
     @staticmethod
     @first_derivative
-    def backward(ctx: Any, dY: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, dY: Tensor) -> tuple[Tensor, Tensor]:
         image, kernel = ctx.saved_tensors
         image, dY = image.permute(0, 2, 3, 1), dY.permute(0, 2, 3, 1)
         c_out, c, k_h, k_w = kernel.shape
         dX = shifted_products(dY, *adjoint(kernel, ctx.padding))
-        padded = pad_pixels(image, ctx.padding)
-        pixels, shifts = padded.flatten(0, 2), row_shifts(k_h, k_w, padded.shape[2])
-        count = len(pixels) - shifts[-1]
-        # As wide as the padded image, so that output and pixel have the same row.
-        dY = F.pad(dY, (0, 0, 0, k_w - 1, 0, k_h - 1)).flatten(0, 2)
-        columns = dY[:count].T.contiguous()
-        dK = torch.stack([product(columns, pixels[s : s + count]) for s in shifts])
+        pixels, (b, rows, pitch) = pixel_rows(image, (k_h, k_w), ctx.padding)
+        # As high and wide as the image with its zeros: output and pixel share a row.
+        gradient = dY.new_zeros(b, rows, pitch, c_out)
+        gradient[:, : dY.shape[1], : dY.shape[2]] = dY
+        columns, dK = gradient.view(-1, c_out).T, kernel.new_empty(k_h * k_w, c_out, c)
+        for s, entry in zip(row_shifts(k_h, k_w, pitch), dK, strict=True):
+            product(columns, pixels[s : s + columns.shape[1]], out=entry)
         dK = dK.view(k_h, k_w, c_out, c).permute(2, 3, 0, 1)
-        return dX.permute(0, 3, 1, 2), dK, None
+        return dX.permute(0, 3, 1, 2), dK
 
 
 def shifted_products(image: Tensor, kernel: Tensor, padding: Pair) -> Tensor:
     """Return the convolution of a channels-last image, channels last as well."""
     c_out, c, k_h, k_w = kernel.shape
-    padded = pad_pixels(image, padding)
-    b, h, w, _ = padded.shape
-    pixels, shifts = padded.flatten(0, 2), row_shifts(k_h, k_w, w)
+    pixels, (b, rows, pitch) = pixel_rows(image, (k_h, k_w), padding)
+    shifts = row_shifts(k_h, k_w, pitch)
     entries = kernel.permute(2, 3, 1, 0).reshape(-1, c, c_out).contiguous()
-    Y = pixels.new_zeros(len(pixels), c_out)
-    # The last rows lack the pixel below the last kernel entry: they are cut off.
-    count = len(pixels) - shifts[-1]
-    for rows in slices(
-        count, common.BLOCK_BYTES // (Y.element_size() * (c + 2 * c_out))
-    ):
-        for s, entry in zip(shifts, entries, strict=True):
-            Y[rows] += product(pixels[rows.start + s : rows.stop + s], entry)
-    return Y.view(b, h, w, c_out)[:, : h - k_h + 1, : w - k_w + 1].contiguous()
+    Y = workspace.take("wide output", image, b * rows * pitch, c_out)
+    block = common.BLOCK_BYTES // (Y.element_size() * (c + c_out))
+    for part in slices(len(Y), even_share(len(Y), block)):
+        product(pixels[part], entries[0], out=Y[part])
+        for s, entry in zip(shifts[1:], entries[1:], strict=True):
+            Y[part].addmm_(pixels[part.start + s : part.stop + s], entry)
+    h_out, w_out = places(image.shape[1:3], (k_h, k_w), padding)
+    return Y.view(b, rows, pitch, c_out)[:, :h_out, :w_out].clone(
+        memory_format=torch.contiguous_format
+    )
+
+
+def pixel_rows(
+    image: Tensor, kernel_size: Pair, padding: Pair
+) -> tuple[Tensor, tuple[int, int, int]]:
+    """Return all pixels of a channels-last batch as rows of a matrix, and its shape.
+
+    The shape is (images, rows, pixels in a row). The zeros before a row of pixels are
+    also those behind the row above, and those above an image end the one before.
+    """
+    image, (above, left) = without_surplus(image, padding)
+    (b, h, w, c), (k_h, k_w) = image.shape, kernel_size
+    h_out, w_out = places((h, w), kernel_size, (above, left))
+    rows, pitch = max(h + above, h_out), max(w + left, w_out)
+    number = b * rows * pitch + (k_h - 1) * pitch + k_w - 1
+    pixels = workspace.take("padded", image, number, c).zero_()
+    inside = pixels[: b * rows * pitch].view(b, rows, pitch, c)
+    inside[:, above : above + h, left : left + w] = image
+    return pixels, (b, rows, pitch)
 
 
 def row_shifts(k_h: int, k_w: int, width: int) -> list[int]:
@@ -90,26 +119,22 @@ def row_shifts(k_h: int, k_w: int, width: int) -> list[int]:
 
 
 def cost(case: Case) -> Cost:
-    """N products per block of pixels (C + O each), added to the output (3 O).
+    """N products per block of pixels, each added to the output (C + 2 O values).
 
-    There are Q = Z / C pixels, and as many outputs, of which P are kept (2 Y). Memory:
-    Z + K + Q O + Y. With a stride, the cost of `stride_removed` on top.
+    There are Q pixels with their zeros, and as many outputs, of which P are kept (2 Y).
+    Memory: Q C + K + Q O + Y. With a stride, the cost of `stride_removed` on top.
     """
     case, strided, kept = stride_removed(case)
     n = Counts(case)
-    Q = n.Z // n.C
-    # The last outputs have no pixel under the last kernel entry.
-    side = case.size + 2 * case.padding
-    Q_used = Q - (case.kernel_size - 1) * (side + 1)
-    Q_block = common.BLOCK_BYTES // (VALUE_BYTES * (n.C + 2 * n.O))
-    calls = n.N * math.ceil(Q_used / Q_block)
+    Q = case.batch * max(case.size + case.padding, case.size_out) ** 2
+    blocks = math.ceil(Q / (common.BLOCK_BYTES // (VALUE_BYTES * (n.C + n.O))))
     phases = (
+        Phase("guard", 1, 0),
         *strided,
-        Phase("copy", 3, n.X + n.Z + Q * n.O + 2 * n.Y),
-        Phase("product", calls, n.N * Q_used * (n.C + n.O), n.K * Q_used),
-        Phase("copy", calls, n.N * Q_used * 3 * n.O),
+        Phase("copy", 2, n.X + Q * n.C + 2 * n.Y),
+        *matmul(n.N * blocks, n.N * Q * n.C, n.K, 2 * n.N * Q * n.O, n.K * Q),
     )
-    return Cost(phases, VALUE_BYTES * (kept + n.Z + n.K + Q * n.O + n.Y))
+    return Cost(phases, VALUE_BYTES * (kept + Q * n.C + n.K + Q * n.O + n.Y))
 
 
 WAY = Way("shifted", convolve_shifted, cost, whole_pixels=lambda case: True)

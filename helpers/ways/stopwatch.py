@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from tqdm.auto import tqdm
 
-from helpers.ways.all import MEASURED, WAYS, computes, predict
-from helpers.ways.common import product
+from helpers.ways.all import COMPILED, MEASURED, WAYS, computes, predict
+from helpers.ways.common import workspace
+from helpers.ways.guard import guarded
 from helpers.ways.model import CASES, GROWTH_BASE, VALUE_BYTES, Case, Machine, vary
 from helpers.ways.table import REFERENCES, Growth, Timing
 
@@ -80,14 +81,23 @@ def take_turns(
     return {key: tuple(values) for key, values in taken.items()}
 
 
-def passes(case: Case, way: str) -> tuple[Callable[[], Tensor], Callable[[], tuple]]:
+def passes(
+    case: Case, way: str, device: torch.device | str = "cpu"
+) -> tuple[Callable[[], Tensor], Callable[[], tuple]]:
     """Return the forward pass, and forward + backward, as calls without arguments.
 
     Each own way gets its input in the memory layout that suits it.
     """
+<<<<<<< HEAD
     function = WAYS.get(way, F.conv2d)
     layout = WAYS[way].layout(case) if way in WAYS else REFERENCES[way]
+    X, K = (tensor.to(device, memory_format=layout) for tensor in case.tensors())
+=======
+    known = WAYS | COMPILED
+    function = known.get(way, F.conv2d)
+    layout = known[way].layout(case) if way in known else REFERENCES[way]
     X, K = (tensor.to(memory_format=layout) for tensor in case.tensors())
+>>>>>>> conv
     options = {"stride": case.stride, "padding": case.padding}
 
     def forward() -> Tensor:
@@ -133,9 +143,14 @@ def measure_memory(case: Case, way: str, backward: bool = False) -> int:
     # Without this the profiler reports the absence of a GPU as an error.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     call = passes(case, way)[backward]
+<<<<<<< HEAD
     with one_thread(), TemporaryDirectory() as folder, warnings.catch_warnings():
         # PyTorch 2.11 warns of what several cycles would lose; here is one.
         warnings.filterwarnings("ignore", "Warning: Profiler clears events")
+=======
+    workspace.kept.clear()
+    with one_thread(), TemporaryDirectory() as folder:
+>>>>>>> conv
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
             result = call()
         path = Path(folder) / "trace.json"
@@ -178,43 +193,56 @@ def growth(
 
 def measure_machine(rounds: int = 9) -> list[Machine]:
     """Measure the speeds that `Cost.seconds` needs on one thread, in every round."""
-    tiny, square = torch.ones(2, 2), torch.randn(512, 512)
-    planes = square.view(256, 32, 32)
-    patches = torch.randn(32, 34, 34).unfold(1, 3, 1).unfold(2, 3, 1)
-    patches = patches.permute(0, 3, 4, 1, 2)
-    large = torch.randn(2**24)
+    tiny, square = torch.ones(2, 4, 4), torch.randn(512, 512)
+    planes, total = square.view(256, 32, 32), torch.empty_like(square)
+    image = torch.randn(1, 32, 34, 34)
+    patches = image[0].unfold(1, 3, 1).unfold(2, 3, 1).permute(0, 3, 4, 1, 2)
+    block, large = torch.empty(patches.shape), torch.randn(2**24)
+    pairs = planes.view(16, 16, 32, 16, 2).permute(2, 3, 0, 1, 4)
     small = Case(1, 2, 6, 3, 2)
     X, K = small.tensors()
+    first, second = tiny
     calls = {
         "loop": lambda: WAYS["loops"](X, K, padding=1),
-        "matmul": lambda: square @ square,
-        "product": lambda: product(square, square),
+        "matmul": lambda: torch.mm(square, square, out=total),
+        "add": lambda: torch.add(square, square, alpha=2, out=total),
         "transform": lambda: torch.fft.rfft2(planes),
-        "copy": patches.contiguous,
+        "unfold": lambda: F.unfold(image, 3),
+        "gather": pairs.contiguous,
+        "copy": lambda: block.copy_(patches),
         "copy large": large.clone,
-        "tiny matmul": lambda: tiny @ tiny,
-        "tiny product": lambda: product(tiny, tiny),
-        "tiny transform": lambda: torch.fft.rfft2(tiny),
-        "tiny copy": tiny.clone,
+        "guard": lambda: guarded(lambda image, *_: image)(X, K),
+        # As the ways call: with parts of tensors, which are made first.
+        "tiny matmul": lambda: torch.mm(first[1:], second, out=total[:3, :4]),
+        "tiny add": lambda: torch.add(first[1:], second[1:], out=total[:3, :4]),
+        "tiny transform": lambda: torch.fft.rfft2(first),
+        "tiny copy": lambda: total[:3, :4].copy_(first[1:]),
+        "tiny unfold": lambda: F.unfold(tiny[None], 3),
     }
     with torch.no_grad():
         taken = take_turns(calls, rounds)
     turns = zip(*taken.values(), strict=True)
-    transformed = planes.numel() * 1.25 * math.log2(32 * 32)
-    tiny_kinds = ("matmul", "product", "transform", "copy")
+    work = {
+        "matmul": 512**3,
+        "add": square.numel(),
+        "transform": planes.numel() * 1.25 * math.log2(32 * 32),
+    }
     return [
         Machine(
-            macs_per_second={
-                "matmul": 512**3 / s["matmul"],
-                "product": 512**3 / s["product"],
-                "transform": transformed / s["transform"],
-            },
+            macs_per_second={kind: amount / s[kind] for kind, amount in work.items()},
             seconds_per_call={
                 "loop": s["loop"] / predict(small, "loops").calls,
-                **{kind: s[f"tiny {kind}"] for kind in tiny_kinds},
+                "guard": s["guard"],
+                "pack": 0.0,  # in the calls of "matmul"
+                "gather": s["tiny copy"],
+                **{kind: s[f"tiny {kind}"] for kind in (*work, "copy", "unfold")},
             },
             bytes_per_second=2 * VALUE_BYTES * patches.numel() / s["copy"],
             bytes_per_second_large=2 * VALUE_BYTES * large.numel() / s["copy large"],
+            bytes_by_kind={
+                "unfold": 2 * VALUE_BYTES * patches.numel() / s["unfold"],
+                "gather": 2 * VALUE_BYTES * pairs.numel() / s["gather"],
+            },
         )
         for s in (dict(zip(taken, turn, strict=True)) for turn in turns)
     ]

@@ -1,7 +1,8 @@
 """What was timed, and what it says: quartiles, ratios to F.conv2d, slopes."""
 
+import itertools
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -124,6 +125,21 @@ def median_of_best(ratios: Sequence[Ratio], passes: str) -> float:
     """Return the median over the cases of the fastest own way's ratio."""
     fastest = best(ratios, passes).values()
     return statistics.median(getattr(ratio, passes).median for ratio in fastest)
+
+
+def pairs_named(
+    timings: Sequence[Timing], seconds: Callable[[Case, str], float], passes: str
+) -> tuple[int, int]:
+    """In how many pairs of ways that with fewer `seconds` was faster; of how many."""
+    right = total = 0
+    ours = [timing for timing in timings if timing.way not in REFERENCES]
+    for one, other in itertools.combinations(ours, 2):
+        if one.case == other.case:
+            predicted = seconds(one.case, one.way) < seconds(other.case, other.way)
+            medians = [statistics.median(getattr(t, passes)) for t in (one, other)]
+            right += predicted == (medians[0] < medians[1])
+            total += 1
+    return right, total
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from helpers.conv import Size
 from helpers.ways.common import geometry
-from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase
+from helpers.ways.model import VALUE_BYTES, Case, Cost, Counts, Phase, matmul
 from helpers.ways.record import Way
 
 
@@ -24,9 +24,9 @@ def cost(case: Case) -> Cost:
     Memory: U + Y. At stride 1, with padding that keeps the size, U is N times X.
     """
     n = Counts(case)
-    copy = Phase("copy", 1, 2 * n.U)
-    product = Phase("matmul", 1, n.U + n.K + n.Y, n.macs)
-    return Cost((copy, product), VALUE_BYTES * (n.U + n.Y))
+    copy = Phase("unfold", 1, 2 * n.U)
+    phases = copy, *matmul(1, n.U, n.K, n.Y, n.macs)
+    return Cost(phases, VALUE_BYTES * (n.U + n.Y))
 
 
 WAY = Way("unfold", convolve_unfold, cost)
