@@ -10,7 +10,12 @@ from io import StringIO
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import Collection, LineCollection, PathCollection
+from matplotlib.collections import (
+    Collection,
+    LineCollection,
+    PathCollection,
+    QuadMesh,
+)
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
@@ -47,11 +52,14 @@ def _drawn(axes: Axes) -> Iterator[tuple[str, str, object, object, object]]:
                 across = container.orientation == "horizontal"
                 size = box.width if across else box.height
                 yield "bar", str(container.get_label()), *middle, size
+    grids = [mesh for mesh in axes.collections if isinstance(mesh, QuadMesh)]
     for collection in axes.collections:
+        if collection in grids:
+            continue  # a heat map: one value for each of its cells
         name = str(collection.get_label())
         for kind, x, y in _of_collection(collection):
             yield kind, name, x, y, ""
-    for image in axes.images:
+    for image in (*axes.images, *grids):
         values = np.asarray(image.get_array())
         if values.ndim == 2 and values.size <= MOST_PIXELS:
             for (row, column), value in np.ndenumerate(values):

@@ -425,7 +425,7 @@ def test_points_bars_intervals_and_small_matrices_are_in_the_data():
     axes[1].bar(["p", "q"], [3, 4], label="counts")
     axes[1].scatter([5], [6])
     axes[2].errorbar([1], [2], yerr=[[0.5], [1]], label="mean")
-    axes[3].imshow([[1, 2], [3, 4]])
+    axes[3].pcolormesh([[1, 2], [3, 4]])
     axes[3].text(0, 1, "33")
     values = values_of(drawn)
     assert values[:2] == [
