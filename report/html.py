@@ -12,12 +12,14 @@ from pandocfilters import (
     Div,
     Link,
     Math,
+    Para,
     Plain,
     RawBlock,
     RawInline,
     Space,
     Span,
     Str,
+    Strong,
     stringify,
 )
 
@@ -38,6 +40,18 @@ TOKENS = {
     "c": {"co", "do", "an", "cv", "in"},  # comments
     "n": {"dv", "bn", "fl", "cn"},  # numbers
     "f": {"bu", "fu", "at"},  # functions
+}
+
+# What invites to move something, and is found by who searches for it.
+LEADS = {
+    "forward": "Move the kernel yourself, interactively: over an image that you "
+    "choose, type or draw, with a kernel of your own.",
+    "backward": "Move the gradient yourself, interactively: put one on an output, and "
+    "see what pixels and kernel receive.",
+    "canvas": "Draw a digit yourself, interactively, move and resize it: what do seven "
+    "trained networks read?",
+    "maps": "Draw a digit yourself, interactively: what do seven trained networks "
+    "read, and what do their maps show?",
 }
 
 WITHOUT_SCRIPTS = (
@@ -230,7 +244,11 @@ def _div(attributes: list, blocks: list) -> Element | list | None:
             RawBlock("html", "<noscript>"),
             RawBlock("html", WITHOUT_SCRIPTS),
         )
-        return Div(["", ["movable"], pairs], [before, *blocks, after])
+        lead = Para([Strong(pandoc.words(LEADS[dict(pairs)["part"]]))])
+        return [
+            Div(["", ["lead"], []], [lead]),
+            Div(["", ["movable"], pairs], [before, *blocks, after]),
+        ]
     if "exercise" in classes:
         return [RawBlock("html", exercises.element(dict(pairs)["key"]))]
     if "question" in classes:

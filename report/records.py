@@ -94,7 +94,7 @@ def _stands(printed: tuple[str, ...], inlines: list, at: int) -> bool:
 
 
 def _mark(named: Named) -> Element:
-    told = [["aria-label", f"Record of {named.name}"]]
+    told = [["aria-label", f"{named.mark}, record of {named.name}"]]  # as it is seen
     words = [Superscript([Str(named.mark)])]
     return Link(["", ["mark"], told], words, [f"#{named.identifier}", ""])
 

@@ -51,7 +51,7 @@ def test_every_printed_result_leads_to_its_record(document):
         marks = re.findall(f'<a [^>]*href="#{named.identifier}"[^>]*>(.*?)</a>', page)
         assert marks == [f"<sup>{named.mark}</sup>"] * count
         assert page.count(f'id="{named.identifier}"') == 1
-        assert f'aria-label="Record of {named.name}"' in page
+        assert f'aria-label="{named.mark}, record of {named.name}"' in page
     assert page.count('class="mark"') == 3
     assert page.count('class="record"') == 2
 
