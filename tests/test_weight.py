@@ -56,7 +56,7 @@ def test_a_figure_is_light(figure):
     elements = {
         found[0][:60]: len(found[0]) for found in re.finditer("<[^>]+>", text)
     } or {"pixels": figure.stat().st_size}
-    limit = {".svg": 0.06 * MB, ".png": 0.3 * MB, ".csv": 0.1 * MB}[figure.suffix]
+    limit = {".svg": 0.06 * MB, ".png": 0.3 * MB, ".csv": 0.25 * MB}[figure.suffix]
     check(figure, limit, elements)
 
 
