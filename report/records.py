@@ -142,6 +142,8 @@ def _settings(config: dict) -> str:
 
 
 def _spoken(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value)
 
 
