@@ -196,6 +196,7 @@ def family(
     of: Literal["mean", "median"] = "mean",
     margin: float | Mapping[str, float] | None = None,
     level: float = 0.95,
+    size: int | None = None,
 ) -> dict[str, Finding]:
     """Compare in pairs, name -> (a, b), all questions of one table at once.
 
@@ -237,18 +238,28 @@ def family(
     describes no network. The sign test and its interval, order statistics of the d_i,
     take the place of both tests.
 
+    size: how many questions the family has, where some of them, or earlier looks at the
+    same ones, are judged elsewhere; without it as many as are given.
+
     A family may be of mixed kinds: `images` and `margin` are then given as
     name -> value, for those comparisons that have one.
 
     Raises ValueError for an empty family, shapes that do not fit each other or
     `images`, a single seed or image, truth values other than 0 and 1, numbers that are
-    not finite, a margin that is not above zero, a name that is no comparison.
+    not finite, a margin that is not above zero, a name that is no comparison, a size
+    below the number of comparisons.
     """
     _check_level(level)
     if not comparisons:
         raise ValueError("the family is empty: give at least one name -> (a, b)")
     if of not in ("mean", "median"):
         raise ValueError(f'of={of!r} came in: it is "mean" or "median"')
+    size = len(comparisons) if size is None else size
+    if not isinstance(size, int) or size < len(comparisons):
+        raise ValueError(
+            f"the size is {size!r}: use a whole number from {len(comparisons)} up, the "
+            "number of comparisons given"
+        )
     images_of = _by_name(images, comparisons, "images")
     margin_of = _by_name(margin, comparisons, "margin")
     findings = {}
@@ -259,7 +270,7 @@ def family(
         except (ValueError, TypeError) as error:
             raise ValueError(f"comparison {name!r}: {error}") from error
         findings[name] = _finding(
-            by_seed, counts, noise, of, margin_of[name], len(comparisons), level
+            by_seed, counts, noise, of, margin_of[name], size, level
         )
     return findings
 
@@ -272,10 +283,13 @@ def compare(
     of: Literal["mean", "median"] = "mean",
     margin: float | None = None,
     level: float = 0.95,
+    size: int = 1,
 ) -> Finding:
-    """`family` of a single comparison, for a question that stands alone."""
-    pair = {"a - b": (a, b)}
-    return family(pair, images=images, of=of, margin=margin, level=level)["a - b"]
+    """`family` of `size`, of which one is asked here; else of this one alone."""
+    (found,) = family(
+        {"a - b": (a, b)}, images=images, of=of, margin=margin, level=level, size=size
+    ).values()
+    return found
 
 
 def accuracy_interval(right: ArrayLike, level: float = 0.95) -> Interval:

@@ -285,6 +285,10 @@ def test_a_family_pays_for_its_size_in_p_interval_and_detectable_difference():
     for name, test in one.tests.items():
         assert test.raw == alone.tests[name].raw
         assert test.adjusted == pytest.approx(min(1, 8 * test.raw))
+    assert stats.compare(a, b, size=8) == one
+    for size in (0, 7, 8.0):
+        with pytest.raises(ValueError, match=r"the size is .*from 8 up"):
+            stats.family({str(i): (a, b) for i in range(8)}, size=size)
     half = reference.t.isf(0.05 / 16, 9) * reference.sem(a - b)  # 5 %, 8, two sides
     assert one.high - one.difference == pytest.approx(half, rel=0.15)
     assert one.high - one.difference >= half * (1 - 1e-9)
