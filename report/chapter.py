@@ -15,7 +15,7 @@ from pandocfilters import CodeBlock, Div, Emph, Image, Link, Para, Str, stringif
 from traitlets import Bool
 from traitlets.config import Config
 
-from report import exercises, outputs, pandoc, pictures
+from report import exercises, outputs, pandoc, pictures, script
 from report.findings import Findings, Place
 from report.folding import without_title
 from report.pandoc import Element
@@ -141,7 +141,7 @@ class _Layout:
             yield _div(["question", "page-only"], self._markdown(place, cell.source))
         elif cell.cell_type == "markdown":
             yield self._markdown(place, cell.source)
-            for part in ("forward", "backward", "canvas", "maps"):
+            for part in script.PICTURES["starts"]:
                 if f"movable-{part}" in tags:
                     yield _div(["movable"], part=part)
         elif cell.cell_type == "raw":
@@ -240,6 +240,8 @@ class _Layout:
             return ""
         safe = re.sub(r"[^\w.-]", "-", key)
         name = f"{safe}.{found[1]}"
+        if self.images.get(name, content) != content:  # of another with such a key
+            name = f"{safe}-{len(self.images) + 1}.{found[1]}"
         self.images[name] = content
         return name
 

@@ -1,12 +1,12 @@
 """The document: all chapters, numbered, with their references resolved."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pandocfilters import Code, Div, Para, Strong, stringify
 
-from report import mathematics, pandoc, records
+from report import mathematics, pandoc
 from report.chapter import Chapter
 from report.findings import Findings, Place
 from report.front import Front, ours
@@ -54,11 +54,13 @@ class Document:
             resolved = references.resolved(blocks, place, chapter)
             self.blocks += [_mark(place, chapter), *resolved]
         if any("report" in chapter.metadata for chapter in chapters):
+            from report import records  # torch takes its time, and strangers need none
+
             self.blocks = records.linked(self.blocks)
         self.images |= numbering.stills
         if strict:
             self.findings.refuse()
-        self.formulas = self._typeset(numbering.formulas)
+        self._typeset(numbering.formulas)
         self.environment = Environment(numbering.environments)
         title = front.title or numbering.title or pandoc.words(_title(chapters))
         if (
@@ -93,28 +95,30 @@ class Document:
             told["subtitle"] = _inlines(front.subtitle)
         return {name: value for name, value in told.items() if value != ""}
 
-    def _typeset(self, formulas: dict[str, Place]) -> dict[str, str]:
-        """Return LaTeX to Typst for all formulas; what fails is shown as its source.
+    def _typeset(self, formulas: dict[str, Place]) -> None:
+        """Set `formulas`, LaTeX to Typst; what fails is shown as its source.
 
         Raises ReportError, which says where those stand, in a strict document.
         """
         self._places = formulas
+        self.formulas: dict[str, str] = {}
         try:
-            return mathematics.to_typst(formulas)
+            self.formulas = mathematics.to_typst(formulas)
         except pandoc.PandocError:
-            typeset: dict[str, str] = {}
+            broken = []
             for formula in formulas:
                 try:
-                    typeset |= mathematics.to_typst([formula])
+                    self.formulas |= mathematics.to_typst([formula])
                 except pandoc.PandocError:
-                    self.show_source_of({formula})
+                    broken.append(formula)
+            self.show_source_of(broken)
             if self.strict:
                 self.findings.refuse()
-            return typeset
 
-    def show_source_of(self, formulas: set[str]) -> None:
+    def show_source_of(self, formulas: Collection[str]) -> None:
         """Set the LaTeX of formulas in their place, and tell where."""
-        for formula in formulas:
+        for formula in filter(formulas.__contains__, self._places):  # in their order
+            self.formulas.pop(formula, None)
             self.findings.add(
                 self._places[formula],
                 f"a formula cannot be set, and is shown as its source: {formula}",
@@ -126,11 +130,6 @@ class Document:
             return None
 
         self.blocks = pandoc.transformed(self.blocks, action)
-        self.formulas = {
-            latex: typst
-            for latex, typst in getattr(self, "formulas", {}).items()
-            if latex not in formulas
-        }
 
 
 def _mark(place: Place, chapter: Chapter) -> Element:
@@ -163,9 +162,15 @@ class Environment:
             for name, version in record["versions"].items():
                 versions.setdefault(name, {})[version] = None
         self.facts = [
-            ("Data", _together(name for record in records for name in record["data"])),
-            ("Not executed", _together(r["stored"] for r in records if "stored" in r)),
-            ("Machine", _together(record["device"] for record in records)),
+            (
+                "Data",
+                together(name for record in records for name in record["data"]),
+            ),
+            (
+                "Not executed",
+                together(r["stored"] for r in records if "stored" in r),
+            ),
+            ("Machine", together(record["device"] for record in records)),
             (
                 "Versions",
                 ", ".join(f"{name} {'/'.join(v)}" for name, v in versions.items()),
@@ -174,5 +179,6 @@ class Environment:
         self.facts = [(name, value) for name, value in self.facts if value]
 
 
-def _together(values: Iterable[str]) -> str:
+def together(values: Iterable[str]) -> str:
+    """Return values as one text, each of them once."""
     return "; ".join(dict.fromkeys(values))

@@ -14,11 +14,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from report import project
-from report.exercises import BEGIN
+from report.exercises import BEGIN, CHECK
 
 FOLDER = project.BUILD / "editions"
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
-ASSIGNED = re.compile(r"^exercises\.check\(\"[\d.]+\", (\w+)\)$", re.MULTILINE)
 
 
 def main() -> None:
@@ -73,13 +72,13 @@ def student(content: NotebookNode) -> NotebookNode:
 
 def _ask(cell: NotebookNode, check: NotebookNode | None) -> None:
     """Put an empty answer in the place of a solution."""
-    named = ASSIGNED.search(check.source) if check else None
+    named = CHECK.search(check.source) if check else None
     if not named:
         raise ValueError(
             f"no check stands behind the answer {cell.source.partition(BEGIN)[0]!r}: "
             'the next cell has to say exercises.check("1.2", name_of_the_answer)'
         )
-    cell.source = f"{named[1]} = ...  # your answer"
+    cell.source = f"{named[2]} = ...  # your answer"
     cell.metadata["tags"] = [t for t in cell.metadata["tags"] if t != "hide-input"]
     cell.metadata.pop("cellView", None)
     cell.metadata.pop("jupyter", None)

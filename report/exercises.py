@@ -7,11 +7,14 @@ between nbgrader's two markers, tagged `solution`; and its check, tagged `check`
 import html
 import json
 import re
+from typing import TYPE_CHECKING
 
-from helpers.exercises import EXERCISES, Exercise
+if TYPE_CHECKING:
+    from helpers.exercises import Exercise
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-CHECK = re.compile(r'^exercises\.check\("([\d.]+)", \w+\)$', re.MULTILINE)
+# The key of the exercise, and the name that its answer has.
+CHECK = re.compile(r'^exercises\.check\("([\d.]+)", (\w+)\)$', re.MULTILINE)
 
 
 def without_markers(source: str) -> str:
@@ -26,12 +29,17 @@ def key_of(source: str) -> str:
     return found[1] if found else ""
 
 
+def known(key: str) -> bool:
+    """Whether there is an exercise of this key."""
+    return key in _all()
+
+
 def element(key: str) -> str:
     """Return the HTML of what checks an answer on the page, and gives hints.
 
     Without scripts it holds the hints alone. Raises KeyError for an unknown exercise.
     """
-    exercise = EXERCISES[key]
+    exercise = _all()[key]
     first, second = map(html.escape, exercise.hints)
     told = html.escape(json.dumps(record(exercise), ensure_ascii=False))
     return (
@@ -42,7 +50,7 @@ def element(key: str) -> str:
     )
 
 
-def record(exercise: Exercise) -> dict:
+def record(exercise: "Exercise") -> dict:
     """Return what the page needs of an exercise; nothing to compare functions with."""
     told = {"key": exercise.key, "kind": exercise.kind}
     if exercise.kind == "function":
@@ -54,6 +62,12 @@ def record(exercise: Exercise) -> dict:
         "choices": exercise.choices,
         "tolerance": exercise.tolerance,
     }
+
+
+def _all() -> "dict[str, Exercise]":
+    from helpers.exercises import EXERCISES  # torch takes its time, and few pages ask
+
+    return EXERCISES
 
 
 def _plain(answer: object) -> object:

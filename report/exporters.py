@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from traitlets import Bool, List, Unicode
+from traitlets import Bool, List, Unicode, default
 
 from report import epub, front, html, pdf, slides
 from report.chapter import ChapterExporter
@@ -19,15 +19,6 @@ from report.errors import ReportError
 class _ReportExporter(ChapterExporter):
     """One notebook, of anybody, to a document of one chapter."""
 
-    whole_tracebacks = Bool(
-        True, help="Show the whole traceback of an error, not its last line alone."
-    ).tag(config=True)
-    typographic = Bool(
-        None,
-        allow_none=True,
-        help="Set quotation marks and dashes as in print. Without a value: in "
-        "notebooks that say 'report' in their metadata.",
-    ).tag(config=True)
     numbered = Bool(
         None,
         allow_none=True,
@@ -45,6 +36,14 @@ class _ReportExporter(ChapterExporter):
     template = Unicode(help="A file to use instead of that in report/templates/.").tag(
         config=True
     )
+
+    @default("whole_tracebacks")
+    def _as_jupyter_shows_them(self) -> bool:
+        return True
+
+    @default("typographic")
+    def _as_the_notebook_says(self) -> None:
+        return None
 
     def write(self, document: Document) -> Any:
         """Return the file's content."""

@@ -40,9 +40,8 @@ from pandocfilters import (
     stringify,
 )
 
-from helpers.exercises import EXERCISES
 from helpers.project import KEY
-from report import mathematics, pandoc
+from report import exercises, mathematics, pandoc
 from report.chapter import Chapter
 from report.findings import Findings, Place
 from report.formulas import DISPLAY
@@ -222,7 +221,7 @@ class Numbering:
             return self._table(values, blocks, "page-only" in classes)
         if "movable" in classes:
             return self._movable(values["part"])
-        if "exercise" in classes and values["key"] not in EXERCISES:
+        if "exercise" in classes and not exercises.known(values["key"]):
             self._error(
                 f"there is no exercise {values['key']!r}: a cell with the tag check "
                 'says exercises.check("1.2", answer_1_2), a key of helpers/exercises'

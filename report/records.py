@@ -7,7 +7,6 @@ runs were trained with, from which seeds, on which machines, and where they were
 
 import json
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +15,7 @@ from pandocfilters import Div, Header, Link, Para, Space, Str, Strong, Superscri
 
 from helpers import claims, runs, text
 from report import pandoc, project
+from report.document import together
 from report.pandoc import Element
 
 BLANKS = ("Space", "SoftBreak")
@@ -118,12 +118,12 @@ def _appendix(met: dict[str, Named]) -> list:
 def _entry(named: Named) -> Element:
     first = named.records[0]
     seeds = ", ".join(str(record["seed"]) for record in named.records)
-    machines = _together(_machine(record) for record in named.records)
-    versions = _together(
+    machines = together(_machine(record) for record in named.records)
+    versions = together(
         ", ".join(f"{name} {version}" for name, version in r["versions"].items())
         for r in named.records
     )
-    commits = _together(_commits().get(_identity(r), "none yet") for r in named.records)
+    commits = together(_commits().get(_identity(r), "none yet") for r in named.records)
     file = f"data/runs/{first['config']['data']}.jsonl"
     told = (
         f"seeds {seeds}; {_settings(first['config'])}; data {first['fingerprint']}; "
@@ -151,10 +151,6 @@ def _machine(record: runs.Record) -> str:
     machine = record["machine"]
     kind = machine.get("gpu") or machine.get("processor") or machine["system"]
     return f"{kind}, {machine['cores']} cores"
-
-
-def _together(values: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(values))
 
 
 def _identity(record: runs.Record) -> str:

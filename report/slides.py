@@ -5,6 +5,8 @@ A section of the first or second level is a slide, and so is what Jupyter's meta
 it out. The browser's own keys for a page turn the slides.
 """
 
+from copy import copy
+
 from report import html, pandoc
 from report.chapter import TEMPLATES
 from report.document import Document
@@ -19,8 +21,8 @@ def write(document: Document, template: str = "") -> str:
 
     template: a file instead of templates/slides.html.
     """
-    kept = Document.__new__(Document)
-    kept.__dict__ |= document.__dict__ | {"blocks": _cut(document.blocks)}
+    kept = copy(document)
+    kept.blocks = _cut(document.blocks)
     page = pandoc.write(
         html.blocks(kept),
         "dzslides",

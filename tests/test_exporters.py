@@ -725,3 +725,20 @@ def test_a_template_of_the_user_is_taken(format, tmp_path):
         assert pdf.source(made, exporter.template) == f"{kept}MINE Words"
     else:
         assert exporter.write(made) == "MINE Words"
+
+
+def test_a_strangers_notebook_needs_no_torch():
+    source = "import sys, report.exporters; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", source], check=True)
+
+
+def test_figures_of_one_key_keep_their_own_pictures():
+    def figure(words):
+        drawing = base64.b64encode(SVG.replace("></", f">{words}</").encode()).decode()
+        source = f'<img src="data:image/svg+xml;base64,{drawing}">'
+        facts = {"kind": "figure", "key": "a b", "caption": words, "alt": words}
+        return code("", displayed({"text/html": source}, report=facts))
+
+    made = document(figure("first"), figure("second"))
+    assert [b"first" in kept for kept in made.images.values()] == [True, False]
+    assert [b"second" in kept for kept in made.images.values()] == [False, True]
