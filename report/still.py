@@ -110,12 +110,16 @@ def _reading(part: str, start: dict) -> tuple[Figure, str, str]:
             for name, network in networks.items()
         }
         map_of = networks["any size, maximum"][:3](image)[0]
-    figure = plt.figure(figsize=(4.6, 0.9))
-    grid = figure.add_gridspec(1, 3, width_ratios=[1, 1.7, 1.7])
+    figure = plt.figure(figsize=(5.8, 1.4))
+    grid = figure.add_gridspec(1, 3, width_ratios=[1, 1.3, 2.4])
     axes = [figure.add_subplot(grid[column]) for column in range(3)]
-    figures.image(axes[0], image[0, 0].numpy(), f"canvas of {canvas} px", cmap="Blues")
+    figures.image(axes[0], image[0, 0].numpy(), f"{canvas} pixels", cmap="Blues")
     axes[1].imshow(
-        torch.stack([*shares.values()]).numpy(), cmap="Greens", vmin=0, vmax=1
+        torch.stack([*shares.values()]).numpy(),
+        cmap="Greens",
+        vmin=0,
+        vmax=1,
+        aspect="auto",
     )
     axes[1].set_yticks(range(len(shares)), shares, fontsize=6)
     axes[1].set_xticks(range(10), map(str, range(10)), fontsize=6)
