@@ -2,8 +2,13 @@
 
 import inspect
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import pytest
 from hypothesis import Phase, settings
+
+from helpers.ways import guard
 
 
 def mutant(module: types.ModuleType, right: str, wrong: str) -> types.ModuleType:
@@ -28,3 +33,18 @@ def thorough(module: types.ModuleType) -> settings:
         report_multiple_bugs=False,
         phases=[Phase.generate] if is_mutant else tuple(Phase),
     )
+
+
+@contextmanager
+def unaided() -> Iterator[None]:
+    """Let no way to convolve be helped out by the definition, which would hide mistakes.
+
+    Memory that a mistaken way leaves unwritten may hold NaN, which the guard replaces.
+    """
+
+    def helped(*_: object) -> None:
+        raise AssertionError("the definition had to compute: a value is not finite")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "convolve_unfold", helped)
+        yield
