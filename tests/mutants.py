@@ -37,7 +37,7 @@ def thorough(module: types.ModuleType) -> settings:
 
 @contextmanager
 def unaided() -> Iterator[None]:
-    """Let no way to convolve be helped out by the definition, which would hide mistakes.
+    """Let the definition help no way to convolve out, which would hide mistakes.
 
     Memory that a mistaken way leaves unwritten may hold NaN, which the guard replaces.
     """
