@@ -104,14 +104,20 @@ def in_this_process(rounds):
 @pytest.mark.slow
 def test_every_repeat_is_a_process_of_its_own(small):
     repeats = in_processes(1)
-    assert [len(timings) for timings in repeats] == [2 * 2 + 5 + 5] * 2
+    able = [
+        (case, way)
+        for case in SMALL
+        for way in (*costs.REFERENCES, *ways.TIMED)
+        if costs.computes(way, case)
+    ]
+    for timings in repeats:
+        assert [(timing.case, timing.way) for timing in timings] == able
     assert {timing.case for timing in repeats[0]} == set(SMALL)
 
 
 @pytest.fixture
 def small(monkeypatch):
     monkeypatch.setattr(costs, "CASES", SMALL)
-    monkeypatch.setattr(costs, "LARGE_KERNELS", (Case(1, 2, 16, 5, 2, padding=2),))
     monkeypatch.setattr(costs, "GROWTH_BASE", Case(1, 2, 8, 3, 2))
     few = {"size": (6, 12), "channels": (1, 2), "kernel_size": (3, 5)}
     monkeypatch.setattr(ways, "GROWTHS", few)
@@ -119,10 +125,10 @@ def small(monkeypatch):
     monkeypatch.setattr(ways, "_in_processes", in_this_process)
 
 
-def test_the_command_records_and_prints_both_tables(small, capsys):
+def test_the_command_records_and_prints_a_table(small, capsys):
     ways.main(["--rounds", "2"])
     printed = capsys.readouterr().out
-    for expected in [*(case.label for case in SMALL), "1×2×16 k5>2", "median"]:
+    for expected in [*(case.label for case in SMALL), "median"]:
         assert expected in printed
     for expected in (*costs.MEASURED, "Written to build/bench/ways.json"):
         assert expected in printed
@@ -149,18 +155,32 @@ def test_a_study_survives_its_file(small, monkeypatch):
     assert str(torch.__version__) in first.where
 
 
-def test_a_second_processor_gets_a_record_of_its_own(root, monkeypatch):
+@pytest.mark.parametrize(
+    ("part", "file"),
+    [
+        ("processor", "Another R Processor 2"),
+        ("gpu", "Mine with Another R Processor 2"),
+    ],
+)
+def test_a_second_machine_gets_a_record_of_its_own(part, file, root, monkeypatch):
     machine = bench.runs.machine()
+    machine["machine"] |= {"processor": "Mine", "gpu": None}
+    monkeypatch.setattr(bench.runs, "machine", lambda: machine)
     first = bench.renew("clock", 1, Clock())
-    other = machine["machine"] | {"processor": "Another (R) Processor/2"}
+    other = machine["machine"] | {part: "Another (R) Processor/2"}
     monkeypatch.setattr(bench.runs, "machine", lambda: machine | {"machine": other})
     second = bench.renew("clock", 1, Clock())
     again = bench.renew("clock", 1, Clock())
-    assert (root / "build/bench/clock on Another R Processor 2.json").exists()
+    assert (root / f"build/bench/clock on {file}.json").exists()
     assert bench.on_all_processors("clock", 1) == [first, again]
     assert second.values == again.values
     assert bench.recorded("clock", 1, Clock()) == first
     assert bench.on_all_processors("clock", 2) == []
+    newer = root / f"build/bench/clock on {file}.json"
+    assert bench.made("clock").machine["processor"] == "Mine"
+    newer.write_text(newer.read_text().replace(again.date, "2999-01-01"))
+    assert bench.made("clock").machine[part] == "Another (R) Processor/2"
+    assert bench.made("watch") is None
 
 
 def of(case, way, forward):
@@ -181,7 +201,7 @@ def test_what_is_chosen_and_its_interval_come_from_several_processes(monkeypatch
         ]
         for ratio in (1.0, 2.0, 3.0)
     ]
-    study = ways.Study([], repeats, [], [], [])
+    study = ways.Study([], repeats, [], [])
     assert [timing.forward for timing in study.timings][2] == (1.0, 1, 2, 2, 3, 3)
     interval = study.interval({one: "unfold", two: "unfold"}, "forward")
     assert (interval.mean, interval.n) == (2.0, 3) and interval.low < 1 < interval.high
@@ -190,6 +210,22 @@ def test_what_is_chosen_and_its_interval_come_from_several_processes(monkeypatch
     assert found == (1, 1)
     found = costs.pairs_named(study.timings, lambda case, way: -seconds[way], "both")
     assert found == (0, 1)
+
+
+def test_the_compiled_way_is_compared_and_not_chosen():
+    first, last = costs.REFERENCES
+    one, _ = SMALL
+    process = [
+        of(one, first, (2.0, 2.0)),
+        of(one, last, (4.0, 4.0)),
+        of(one, "unfold", (4.0, 4.0)),
+        of(one, "direct", (1.0, 3.0)),
+    ]
+    study = ways.Study([], [process, process], [], [])
+    (ratio,) = study.compiled
+    assert (ratio.way, ratio.forward.median) == ("direct", 1.0)
+    assert "direct" not in {timing.way for timing in study.timings}
+    assert ways.Study([], [process[:3]], [], []).compiled == []
 
 
 def test_the_operator_that_is_not_public_is_used_for_its_own_part_only(
@@ -206,7 +242,7 @@ def test_the_operator_that_is_not_public_is_used_for_its_own_part_only(
     here = lambda rounds: [spy(costs.CASES, costs.MEASURED, rounds)]  # noqa: E731
     monkeypatch.setattr(ways, "_in_processes", here)
     ways.measure(rounds=1)
-    assert seen == [(("im2row",), True), (costs.MEASURED, False), (("FFT",), False)]
+    assert seen == [(("im2row",), True), (costs.MEASURED, False)]
 
 
 @pytest.mark.parametrize("command", [ways, pipelines])

@@ -206,8 +206,23 @@ MISTAKES = {
     ),
     "the kernel's spectrum not conjugated": (
         "FFT",
-        "real, -imaginary], 3), torch.stack([imaginary",
-        "real, imaginary], 3), torch.stack([-imaginary",
+        "return sums_of_products(X, K.conj())",
+        "return sums_of_products(X, K)",
+    ),
+    "a channel left out of the products": (
+        "FFT",
+        "range(1, left.shape[1])",
+        "range(2, left.shape[1])",
+    ),
+    "a gradient of the products not conjugated": (
+        "FFT",
+        "dY.conj().transpose(0, 1)",
+        "dY.transpose(0, 1)",
+    ),
+    "planes so small that the kernel wraps around": (
+        "FFT",
+        "fast_length(length) for length",
+        "fast_length(length - 1) for length",
     ),
     "swapped paddings under the transform": (
         "FFT",

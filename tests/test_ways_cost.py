@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers import ways
-from helpers.ways import Case
+from helpers.ways import Case, fft
 
 TINY = Case(2, 3, 6, 3, 4)
 KINDS = (
@@ -18,12 +18,15 @@ KINDS = (
     "matmul",
     "add",
     "transform",
+    "mixed transform",
     "unfold",
-    "gather",
+    "complex",
     "copy",
     "pack",
     "guard",
 )
+
+SPEEDS = ("matmul", "add", "transform", "mixed transform", "complex")
 
 
 class Executed(TorchDispatchMode):
@@ -43,6 +46,8 @@ class Executed(TorchDispatchMode):
             # A complex product is four real ones.
             each = 4 if result.is_complex() else 1
             self.macs += each * result.numel() * args[0].shape[-1]
+        if name in ("mul", "addcmul") and result.is_complex():
+            self.macs += 4 * result.numel()
         if name in ("addmm_", "baddbmm_"):
             self.macs += result.numel() * args[1].shape[-1]
         if name in ("add", "sub", "add_", "sub_"):
@@ -148,7 +153,7 @@ def test_no_way_but_the_transforms_multiplies_less_except_winograd(way):
 
 def test_every_way_has_a_model_and_costs_something():
     machine = ways.Machine(
-        macs_per_second=dict.fromkeys(("matmul", "add", "transform"), 1e10),
+        macs_per_second=dict.fromkeys(SPEEDS, 1e10),
         seconds_per_call=dict.fromkeys(KINDS, 1e-6),
         bytes_per_second=1e11,
         bytes_per_second_large=1e10,
@@ -163,11 +168,11 @@ def test_every_way_has_a_model_and_costs_something():
 
 
 MACHINE = ways.Machine(
-    macs_per_second={"matmul": 5e10, "add": 1e10, "transform": 1e10},
+    macs_per_second=dict.fromkeys(SPEEDS, 1e10) | {"matmul": 5e10},
     seconds_per_call=dict.fromkeys(KINDS, 5e-6) | {"pack": 0.0},
     bytes_per_second=8e10,
     bytes_per_second_large=4e9,
-    bytes_by_kind={"unfold": 5e9, "gather": 6e9},
+    bytes_by_kind={"unfold": 5e9},
 )
 
 
@@ -181,9 +186,40 @@ def test_the_way_chosen_is_that_of_the_fewest_seconds_and_above_the_floor(case):
     assert ways.fastest(case, MACHINE, ["unfold"]) == "unfold"
 
 
+@pytest.mark.parametrize(
+    ("channels", "share"), [(1, 1 / 16), (2, 1 / 8), (16, 1), (17, 17 / 32)]
+)
+def test_the_library_fills_its_registers_with_output_channels(channels, share):
+    machine = replace(MACHINE, macs_per_second={"library": 1e9}, lanes=16)
+    case = Case(4, 8, 32, 9, channels, padding=4)
+    macs = ways.library(case, machine).macs
+    assert ways.Counts(case).macs / macs == pytest.approx(share)
+    assert ways.library(case, replace(machine, lanes=1)).macs < macs or share == 1
+
+
+def test_planes_are_filled_up_to_a_fast_length():
+    for length in range(1, 300):
+        found = fft.fast_length(length)
+        assert length <= found <= max(1.4 * length, 4)
+        assert found % 2 == 0 or found == 1
+        rest = found
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        assert rest == 1
+    assert [fft.fast_length(n) for n in (50, 54, 56, 63, 75, 125)] == [
+        50,
+        64,
+        64,
+        64,
+        80,
+        128,
+    ]
+
+
 def test_the_roofline_takes_the_slower_of_computing_and_moving():
     machine = ways.Machine(
-        {"matmul": 100.0}, {"matmul": 0.5}, 40.0, 4.0, {"gather": 2.0}
+        {"matmul": 100.0}, {"matmul": 0.5}, 40.0, 4.0, {"unfold": 2.0}
     )
     computing = ways.Phase("matmul", 1, values=10, macs=1000)
     moving = ways.Phase("matmul", 1, values=1000, macs=10)
@@ -191,8 +227,8 @@ def test_the_roofline_takes_the_slower_of_computing_and_moving():
     assert moving.seconds(machine) == 1000 * ways.VALUE_BYTES / 40 + 0.5
     large = ways.Phase("matmul", 1, values=ways.CACHE_BYTES, macs=0)
     assert large.seconds(machine) == ways.CACHE_BYTES * ways.VALUE_BYTES / 4 + 0.5
-    machine.seconds_per_call["gather"] = 0.5
-    apart = ways.Phase("gather", 1, values=1000)
+    machine.seconds_per_call["unfold"] = 0.5
+    apart = ways.Phase("unfold", 1, values=1000)
     assert apart.seconds(machine) == 1000 * ways.VALUE_BYTES / 2 + 0.5
 
 
@@ -213,11 +249,11 @@ def test_the_machine_is_measured_in_every_round():
 
 def test_the_typical_machine_is_that_of_the_medians():
     machines = [
-        ways.Machine({"matmul": a, "copy": 9.0}, {"matmul": b}, c, 1.0, {"gather": a})
+        ways.Machine({"matmul": a, "copy": 9.0}, {"matmul": b}, c, 1.0, {"unfold": a})
         for a, b, c in [(1.0, 6.0, 7.0), (3.0, 4.0, 8.0), (2.0, 5.0, 9.0)]
     ]
     expected = ways.Machine(
-        {"matmul": 2.0, "copy": 9.0}, {"matmul": 5.0}, 8.0, 1.0, {"gather": 2.0}
+        {"matmul": 2.0, "copy": 9.0}, {"matmul": 5.0}, 8.0, 1.0, {"unfold": 2.0}
     )
     assert ways.typical(machines) == expected
 
@@ -276,12 +312,9 @@ def test_slopes_are_those_of_rounds():
 
 def test_large_kernels_belong_to_the_transform():
     # By counts: how much faster it is depends on the processor.
-    shares = [
-        ways.predict(case, "FFT").macs / ways.Counts(case).macs
-        for case in ways.LARGE_KERNELS
-    ]
+    cases = [Case(8, 4, 64, k, 4, padding=k // 2) for k in (5, 9, 15, 21)]
+    shares = [ways.predict(case, "FFT").macs / ways.Counts(case).macs for case in cases]
     assert shares == sorted(shares, reverse=True)
-    assert ways.LARGE_KERNELS[-1].kernel_size == 21
     assert shares[0] > 0.5 and shares[-1] < 0.1
 
 

@@ -63,13 +63,9 @@ def recorded(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
 def on_all_processors(name: str, settings: Any) -> list[Record]:
     """The records of this name that were made with `settings`, one per processor."""
     found: dict[str, Record] = {}
-    for folder in folders():
-        for path in sorted(folder.glob(f"{name}.json")) + sorted(
-            folder.glob(f"{name} on *.json")
-        ):
-            record = _read(path)
-            if record and record.settings == _as_json(settings):
-                found.setdefault(record.machine["processor"], record)
+    for record in _all_made(name):
+        if record.settings == _as_json(settings):
+            found.setdefault(_kind(record.machine), record)
     return list(found.values())
 
 
@@ -82,7 +78,7 @@ def renew(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
         date=datetime.date.today().isoformat(),
         **runs.machine(),
     )
-    path = _place(folders()[-1], name, record.machine["processor"])
+    path = _place(folders()[-1], name, _kind(record.machine))
     facts = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in asdict(record).items()]
     project.write_whole(path, ("{\n" + ",\n".join(facts) + "\n}\n").encode())
     print(f"Written to {project.spoken(path)}.", flush=True)
@@ -90,18 +86,32 @@ def renew(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
 
 
 def made(name: str) -> Record | None:
-    """Return the record of this name, whatever its settings; None without one."""
-    found = (_read(folder / f"{name}.json") for folder in folders())
-    return next(filter(None, found), None)
+    """Return the newest record of this name with any settings; None without one."""
+    return max(_all_made(name), key=lambda record: record.date, default=None)
 
 
-def _place(folder: Path, name: str, processor: str) -> Path:
-    """The file for a record: a second processor's does not replace the first one's."""
+def _all_made(name: str) -> list[Record]:
+    """What was recorded under this name; in each folder, first what has it alone."""
+    paths = [
+        path
+        for folder in folders()
+        for path in (folder / f"{name}.json", *sorted(folder.glob(f"{name} on *.json")))
+    ]
+    return [record for record in map(_read, paths) if record]
+
+
+def _kind(machine: dict[str, Any]) -> str:
+    """What tells machines apart: the processor, and the graphics card if any."""
+    return " with ".join(filter(None, (machine["processor"], machine.get("gpu"))))
+
+
+def _place(folder: Path, name: str, kind: str) -> Path:
+    """The file for a record: that of a second kind of machine replaces none."""
     path = folder / f"{name}.json"
     before = _read(path) if path.exists() else None
-    if before is None or before.machine["processor"] == processor:
+    if before is None or _kind(before.machine) == kind:
         return path
-    words = re.sub(r"[^A-Za-z0-9]+", " ", processor).strip()
+    words = re.sub(r"[^A-Za-z0-9]+", " ", kind).strip()
     return folder / f"{name} on {words}.json"
 
 

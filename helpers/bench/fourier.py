@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from helpers import bench, ways
-from helpers.ways.direct import cost as cost_of_the_definition
+from helpers.device import keep_freed_memory
 
 NAME = "fourier"
 KERNEL_SIZES, CHANNELS = (3, 5, 9, 15, 21), (2, 4, 8, 16, 32)
@@ -32,8 +32,8 @@ CASES = tuple(case(k, c) for c in CHANNELS for k in KERNEL_SIZES)
 class Map:
     """Forward time of Fourier over the library's: (kernel size, channels) -> ratio.
 
-    predicted: by the model, which takes the library for the definition at the speed of
-    products; `where` says on which machine and day, in words.
+    predicted: by the model, see `ways.library`; `where` says on which machine and day,
+    in words.
     """
 
     measured: dict[tuple[int, int], float]
@@ -67,7 +67,11 @@ def recorded() -> Map:
 
 
 def measure() -> dict[str, Any]:
-    """Measure the speeds of the machine, and Fourier and the library on all cases."""
+    """Measure the speeds of the machine, and Fourier and the library on all cases.
+
+    Freed memory is kept, as the model does not know of fetching it anew.
+    """
+    keep_freed_memory()
     return {
         "machines": [asdict(machine) for machine in ways.measure_machine(ROUNDS)],
         "ratios": [_ratio(case) for case in CASES],
@@ -91,7 +95,7 @@ def _map(record: bench.Record) -> Map:
     places = [(case.kernel_size, case.in_channels) for case in CASES]
     predicted = [
         ways.predict(case, "FFT").seconds(machine)
-        / cost_of_the_definition(case).seconds(machine)
+        / ways.library(case, machine).seconds(machine)
         for case in CASES
     ]
     return Map(

@@ -18,6 +18,7 @@ from helpers.stats import Interval, t_interval
 from helpers.ways import common
 
 NAME = "ways"
+TIMED = (*ways.MEASURED, *ways.COMPILED)
 GROWING = ("unfold", "im2row", "FFT")
 GROWTHS = {
     "size": (16, 32, 64, 128),
@@ -35,16 +36,15 @@ class Study:
     """What chapter 1 rests on; `where` says on which machine and day, in words.
 
     machines: the speeds of one thread, one machine per round. repeats: all ways on
-    `ways.CASES`, once per process; with_onednn: im2row, with products by an operator
-    that is not public. growths: one for each of GROWTHS. large_kernels: the FFT on
-    `ways.LARGE_KERNELS`.
+    `ways.CASES`, once per process, with the compiled one where numba is there;
+    with_onednn: im2row, with products by an operator that is not public. growths: one
+    for each of GROWTHS.
     """
 
     machines: list[ways.Machine]
     repeats: list[list[ways.Timing]]
     with_onednn: list[ways.Timing]
     growths: list[ways.Growth]
-    large_kernels: list[ways.Timing]
     where: str = ""
 
     @property
@@ -53,7 +53,16 @@ class Study:
 
     @property
     def timings(self) -> list[ways.Timing]:
-        """The timings of all processes, one after the other."""
+        """The timings of all processes, one after the other; no compiled ways."""
+        return [t for t in self._all_timings() if t.way not in ways.COMPILED]
+
+    @property
+    def compiled(self) -> list[ways.Ratio]:
+        """The compiled way over the library; empty where numba was missing."""
+        compared = ways.ratios(self._all_timings())
+        return [ratio for ratio in compared if ratio.way in ways.COMPILED]
+
+    def _all_timings(self) -> list[ways.Timing]:
         return [
             ways.Timing(
                 parts[0].case,
@@ -140,7 +149,6 @@ def measure(rounds: int = ROUNDS) -> dict[str, Any]:
         repeats=_in_processes(rounds),
         with_onednn=with_onednn,
         growths=growths,
-        large_kernels=ways.measure(ways.LARGE_KERNELS, ("FFT",), more),
     )
     facts = asdict(measured)
     del facts["where"]
@@ -153,7 +161,7 @@ def _in_processes(rounds: int) -> list[list[ways.Timing]]:
         1, mp_context=get_context("spawn"), max_tasks_per_child=1
     ) as pool:
         runs = [
-            pool.submit(ways.measure, ways.CASES, ways.MEASURED, rounds)
+            pool.submit(ways.measure, ways.CASES, TIMED, rounds)
             for _ in range(PROCESSES)
         ]
         return [run.result() for run in runs]
@@ -173,12 +181,11 @@ def _settings() -> dict[str, Any]:
     """What is measured: the record of something else does not fit."""
     return {
         "cases": [asdict(case) for case in ways.CASES],
-        "ways": ways.MEASURED,
+        "ways": TIMED,
         "processes": PROCESSES,
         "growing": GROWING,
         "growths": GROWTHS,
         "growth base": asdict(ways.GROWTH_BASE),
-        "large kernels": [asdict(case) for case in ways.LARGE_KERNELS],
     }
 
 
@@ -189,7 +196,6 @@ def _study(record: bench.Record) -> Study:
         repeats=[_timings(items) for items in values["repeats"]],
         with_onednn=_timings(values["with_onednn"]),
         growths=[_growth(facts) for facts in values["growths"]],
-        large_kernels=_timings(values["large_kernels"]),
         where=str(record),
     )
 
@@ -218,7 +224,7 @@ def _growth(facts: Mapping[str, Any]) -> ways.Growth:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, record, and print both tables: realistic shapes, and large kernels."""
+    """Measure, record, and print a table, and what the model's choice comes to."""
     parser = argparse.ArgumentParser(
         prog="python -m helpers.bench.ways",
         description="Time the ways to compute a convolution against F.conv2d: forward "
@@ -245,15 +251,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{_interval(study.interval(study.chosen(), passes))}; the model names the "
             f"faster of two ways in {right} of {pairs} pairs"
         )
-    print()
-    print("Large kernels, forward / forward + backward")
-    print(kernels_table(study.large_kernels))
 
 
 def shapes_table(study: Study) -> str:
     """Return the ratios of all ways by case, that of the chosen one, and its floor."""
     timings, chosen = study.timings, study.chosen()
-    compared = ways.ratios(timings)
+    compared = ways.ratios(timings) + study.compiled
     by_cell = {(ratio.case, ratio.way): ratio for ratio in compared}
     names = list(dict.fromkeys(ratio.way for ratio in compared))
     rows = [["shape", "F.conv2d, ms", *names, "chosen", "95 %, forward", "floor"]]
@@ -269,22 +272,6 @@ def shapes_table(study: Study) -> str:
                 f"{choice} {_medians(best, best)}",
                 _interval(interval),
                 f"{study.floor(case):.2f}",
-            ]
-        )
-    return _aligned(rows)
-
-
-def kernels_table(timings: Sequence[ways.Timing]) -> str:
-    """Return milliseconds of F.conv2d and of the FFT by case, and their ratio."""
-    rows = [["shape", "F.conv2d, ms", "FFT, ms", "FFT / F.conv2d"]]
-    ours = [timing for timing in timings if timing.way == "FFT"]
-    for timing, ratio in zip(ours, ways.ratios(timings), strict=True):
-        rows.append(
-            [
-                timing.case.label,
-                _milliseconds(*ways.fastest_reference(timings, timing.case)),
-                _milliseconds(timing.forward, timing.both),
-                _medians(ratio, ratio),
             ]
         )
     return _aligned(rows)

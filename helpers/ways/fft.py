@@ -1,11 +1,13 @@
-"""One product for each frequency: the transform turns shifts into factors."""
+"""A product at each frequency: the transform turns shifts into factors."""
 
 import math
+from typing import Any
 
 import scipy.fft
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
 from helpers.conv import Size
 from helpers.ways.common import without_stride
@@ -16,7 +18,6 @@ from helpers.ways.model import (
     Cost,
     Counts,
     Phase,
-    matmul,
     stride_removed,
 )
 from helpers.ways.record import Way
@@ -36,58 +37,93 @@ def convolve_fft(
         image, kernel = image.float(), kernel.float()
     padded = F.pad(image, (left, left, above, above))
     (h, w), (k_h, k_w) = padded.shape[2:], kernel.shape[2:]
-    # Lengths with a large prime factor are several times slower.
-    size = [scipy.fft.next_fast_len(length, real=True) for length in (h, w)]
-    spectrum = products(torch.fft.rfft2(padded, size), torch.fft.rfft2(kernel, size))
+    size = [fast_length(length) for length in (h, w)]
+    spectrum = Products.apply(
+        torch.fft.rfft2(padded, size), torch.fft.rfft2(kernel, size)
+    )
     Y = torch.fft.irfft2(spectrum, size)
     return Y[:, :, : h - k_h + 1, : w - k_w + 1].to(input_batch.dtype).contiguous()
 
 
-def products(X: Tensor, K: Tensor) -> Tensor:
+def fast_length(length: int) -> int:
+    """The length to which planes are filled up, as not all are equally fast.
+
+    A large prime factor takes several times as long, an odd length twice as long; the
+    next power of two, where it is less than a fifth larger, half as long.
+    """
+    even = 2 * scipy.fft.next_fast_len(math.ceil(length / 2), real=True)
+    power = 2 ** (length - 1).bit_length()
+    return power if power <= 1.2 * even else even
+
+
+class Products(Function):
     """The sums over channels of X times conjugate K, at every frequency.
 
     X is (batch, channels, ...), K (out_channels, channels, ...), the result (batch,
-    out_channels, ...). Complex numbers are pairs of real ones here, as PyTorch's
-    products of many small complex matrices copy each of them.
+    out_channels, ...).
     """
-    x = torch.view_as_real(X).permute(2, 3, 0, 1, 4).flatten(0, 1).flatten(2)
-    k = torch.view_as_real(K).permute(2, 3, 1, 0, 4).flatten(0, 1)
-    real, imaginary = k.unbind(-1)
-    # From (real, imaginary) of each channel to that of each output.
-    rows = torch.stack([real, -imaginary], 3), torch.stack([imaginary, real], 3)
-    Y = x @ torch.stack(rows, 2).flatten(3).flatten(1, 2)
-    Y = Y.unflatten(2, (-1, 2)).unflatten(0, X.shape[2:]).permute(2, 3, 0, 1, 4)
-    return torch.view_as_complex(Y.contiguous())
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(X: Tensor, K: Tensor) -> Tensor:
+        return sums_of_products(X, K.conj())
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        (dY,), (X, K) = gradients, ctx.saved_tensors
+        dX = sums_of_products(dY, K.transpose(0, 1))
+        dK = sums_of_products(dY.conj().transpose(0, 1), X.transpose(0, 1))
+        return dX, dK
+
+
+def sums_of_products(left: Tensor, right: Tensor) -> Tensor:
+    """(P, S, ...) and (Q, S, ...) -> (P, Q, ...): the sums over S of their products.
+
+    One summand after the other, as matrices, one for each frequency, are many and
+    small, and would have to be copied into that order first.
+    """
+    total = left[:, None, 0] * right[:, 0]
+    for s in range(1, left.shape[1]):
+        total = torch.addcmul(total, left[:, None, s], right[:, s])
+    return total
 
 
 def cost(case: Case) -> Cost:
-    """Transforms of all planes, and one small complex product per frequency.
+    """Transforms of all planes, and sums of their products over channels.
 
     A real plane of S = n x n values takes 5/4 S log2 S multiply-adds and has
-    n (n/2 + 1) frequencies of two values each. The product takes 4 B C O multiply-adds
-    for each of them, of spectra copied into its order, those of K twice as large, and
-    back. Memory: Z, and either all spectra, copied for the product, or the inverse
-    transform: Y's spectrum twice, and S.
+    n (n/2 + 1) frequencies of two values each; a complex product takes 4 B C O for each
+    of them. Every channel reads Y's spectrum, writes it anew, and reads its own parts
+    of the others, in five calls with the views of these parts. Five copies: the image
+    is padded, image and kernel are filled up to the planes, the inverse transform
+    spares what it is given, and the output is cut out. Memory: Z, and the largest of
+    three: X's spectrum beside K with its zeros, S per plane, and its spectrum; all
+    spectra, that of Y twice; or Y's spectrum, a copy of it, and its planes.
     """
     case, strided, kept = stride_removed(case)
     n = Counts(case)
-    side = scipy.fft.next_fast_len(case.size + 2 * case.padding, real=True)
+    side = fast_length(case.size + 2 * case.padding)
     S, frequencies = side**2, side * (side // 2 + 1)
     X, K, Y = case.batch * n.C, n.C * n.O, case.batch * n.O
     planes, spectrum = X + K + Y, 2 * frequencies
     macs = 4 * frequencies * case.batch * n.C * n.O
+    kind = "transform" if math.log2(side).is_integer() else "mixed transform"
+    filled = n.X + 2 * n.Z + X * S + n.K + K * S
     phases = (
         Phase("guard", 1, 0),
         *strided,
-        Phase("copy", 2, n.X + n.Z + 2 * n.Y),
-        Phase(
-            "transform", 3, planes * (S + spectrum), planes * 1.25 * S * math.log2(S)
-        ),
-        Phase("gather", 5, 2 * (X + 4 * K + Y) * spectrum),
-        *matmul(1, X * spectrum, 2 * K * spectrum, Y * spectrum, macs),
+        Phase("copy", 5, filled + 2 * Y * spectrum + 2 * n.Y),
+        Phase(kind, 3, planes * (S + spectrum), planes * 1.25 * S * math.log2(S)),
+        Phase("complex", 5 * n.C, (X + K + 2 * n.C * Y) * spectrum, macs),
     )
-    multiplied = max(2 * X + 5 * K + Y, 2 * X + 3 * K + 2 * Y)
-    held = max(multiplied * spectrum, Y * (2 * spectrum + S))
+    transformed = X * spectrum + K * (S + spectrum)
+    multiplied = (X + K + 2 * Y) * spectrum
+    held = max(transformed, multiplied, Y * (2 * spectrum + S))
     return Cost(phases, VALUE_BYTES * (kept + n.Z + held))
 
 

@@ -68,18 +68,18 @@ CASES = (
 
 GROWTH_BASE = Case(8, 16, 32, 3, 16)
 
-LARGE_KERNELS = tuple(Case(8, 4, 64, k, 4, padding=k // 2) for k in (5, 9, 15, 21))
-
 
 @dataclass(frozen=True)
 class Machine:
     """What one thread of this machine reaches, by kind of work; see `measure_machine`.
 
     Kinds: "loop" (Python on single tensor elements), "matmul" (products of matrices),
-    "add" (of tensors), "transform" (Fourier), "copy", "pack" (within products), "guard"
+    "add" (of tensors), "complex" (products of complex numbers, added), "transform"
+    (Fourier's, of planes with a power of two as side), "mixed transform" (of others),
+    "library" (F.conv2d, with full registers), "copy", "pack" (within products), "guard"
     (what checks a call). Bytes count when read and when written: of patches in the
-    cache, of large tensors outside; by kind for "unfold" (PyTorch's) and "gather"
-    (copies of values that lie apart).
+    cache, of large tensors outside; by kind for "unfold" (PyTorch's). lanes: how many
+    numbers of 32 bits a register holds.
     """
 
     macs_per_second: dict[str, float]
@@ -87,6 +87,7 @@ class Machine:
     bytes_per_second: float
     bytes_per_second_large: float
     bytes_by_kind: dict[str, float]
+    lanes: int = 16
 
 
 def typical(machines: Sequence[Machine]) -> Machine:
@@ -198,6 +199,17 @@ def floor(case: Case, machine: Machine) -> float:
     n, saved = Counts(case), (case.kernel_size, case.stride) == (3, 1)
     once = Phase("matmul", 1, n.X + n.K + n.Y, n.macs / (2 if saved else 1))
     return once.seconds(machine)
+
+
+def library(case: Case, machine: Machine) -> Cost:
+    """What `F.conv2d` takes, by its own speed; memory is not counted.
+
+    Registers hold values of neighbouring output channels: with fewer of these than
+    `machine.lanes`, the others are computed in vain.
+    """
+    n = Counts(case)
+    filled = math.ceil(n.O / machine.lanes) * machine.lanes
+    return Cost((Phase("library", 1, n.X + n.K + n.Y, n.macs * filled / n.O),), 0)
 
 
 def stride_removed(case: Case) -> tuple[Case, tuple[Phase, ...], int]:

@@ -25,8 +25,18 @@ from tqdm.auto import tqdm
 from helpers.ways.all import COMPILED, MEASURED, WAYS, computes, predict
 from helpers.ways.common import workspace
 from helpers.ways.guard import guarded
-from helpers.ways.model import CASES, GROWTH_BASE, VALUE_BYTES, Case, Machine, vary
+from helpers.ways.model import (
+    CASES,
+    GROWTH_BASE,
+    VALUE_BYTES,
+    Case,
+    Counts,
+    Machine,
+    vary,
+)
 from helpers.ways.table import REFERENCES, Growth, Timing
+
+LANES = {"AVX512": 16, "AVX2": 8}  # numbers of 32 bits in a register; others hold four
 
 
 @contextmanager
@@ -184,21 +194,28 @@ def growth(
 def measure_machine(rounds: int = 9) -> list[Machine]:
     """Measure the speeds that `Cost.seconds` needs on one thread, in every round."""
     tiny, square = torch.ones(2, 4, 4), torch.randn(512, 512)
-    planes, total = square.view(256, 32, 32), torch.empty_like(square)
+    planes, mixed = torch.randn(64, 64, 64), torch.randn(64, 60, 60)
+    total = torch.empty_like(square)
     image = torch.randn(1, 32, 34, 34)
     patches = image[0].unfold(1, 3, 1).unfold(2, 3, 1).permute(0, 3, 4, 1, 2)
     block, large = torch.empty(patches.shape), torch.randn(2**24)
-    pairs = planes.view(16, 16, 32, 16, 2).permute(2, 3, 0, 1, 4)
+    spectra = torch.randn(8, 8, 60, 31, dtype=torch.complex64)
+    channel = spectra[:, :1], spectra[:, 0].conj()
+    library = Case(1, 32, 56, 9, 32, padding=4)
     small = Case(1, 2, 6, 3, 2)
     X, K = small.tensors()
+    wide_X, wide_K = library.tensors()
     first, second = tiny
+    few = torch.fft.rfft2(first)
     calls = {
         "loop": lambda: WAYS["loops"](X, K, padding=1),
         "matmul": lambda: torch.mm(square, square, out=total),
         "add": lambda: torch.add(square, square, alpha=2, out=total),
         "transform": lambda: torch.fft.rfft2(planes),
+        "mixed transform": lambda: torch.fft.rfft2(mixed),
         "unfold": lambda: F.unfold(image, 3),
-        "gather": pairs.contiguous,
+        "complex": lambda: torch.addcmul(spectra, *channel),
+        "library": lambda: F.conv2d(wide_X, wide_K, padding=4),
         "copy": lambda: block.copy_(patches),
         "copy large": large.clone,
         "guard": lambda: guarded(lambda image, *_: image)(X, K),
@@ -206,8 +223,11 @@ def measure_machine(rounds: int = 9) -> list[Machine]:
         "tiny matmul": lambda: torch.mm(first[1:], second, out=total[:3, :4]),
         "tiny add": lambda: torch.add(first[1:], second[1:], out=total[:3, :4]),
         "tiny transform": lambda: torch.fft.rfft2(first),
+        "tiny mixed transform": lambda: torch.fft.rfft2(total[:6, :6]),
         "tiny copy": lambda: total[:3, :4].copy_(first[1:]),
         "tiny unfold": lambda: F.unfold(tiny[None], 3),
+        "tiny complex": lambda: torch.addcmul(few, few, few),
+        "tiny library": lambda: F.conv2d(X, K),
     }
     with torch.no_grad():
         taken = take_turns(calls, rounds)
@@ -215,7 +235,10 @@ def measure_machine(rounds: int = 9) -> list[Machine]:
     work = {
         "matmul": 512**3,
         "add": square.numel(),
-        "transform": planes.numel() * 1.25 * math.log2(32 * 32),
+        "transform": planes.numel() * 1.25 * math.log2(64 * 64),
+        "mixed transform": mixed.numel() * 1.25 * math.log2(60 * 60),
+        "complex": 4 * spectra.numel(),
+        "library": Counts(library).macs,
     }
     return [
         Machine(
@@ -224,15 +247,14 @@ def measure_machine(rounds: int = 9) -> list[Machine]:
                 "loop": s["loop"] / predict(small, "loops").calls,
                 "guard": s["guard"],
                 "pack": 0.0,  # in the calls of "matmul"
-                "gather": s["tiny copy"],
                 **{kind: s[f"tiny {kind}"] for kind in (*work, "copy", "unfold")},
             },
             bytes_per_second=2 * VALUE_BYTES * patches.numel() / s["copy"],
             bytes_per_second_large=2 * VALUE_BYTES * large.numel() / s["copy large"],
             bytes_by_kind={
                 "unfold": 2 * VALUE_BYTES * patches.numel() / s["unfold"],
-                "gather": 2 * VALUE_BYTES * pairs.numel() / s["gather"],
             },
+            lanes=LANES.get(torch.backends.cpu.get_cpu_capability(), 4),
         )
         for s in (dict(zip(taken, turn, strict=True)) for turn in turns)
     ]
