@@ -43,11 +43,9 @@ class Executed(TorchDispatchMode):
         if name == "mul" and result.numel() == 1:
             self.scalar_products += 1
         if name in ("mm", "bmm"):
-            # A complex product is four real ones.
-            each = 4 if result.is_complex() else 1
-            self.macs += each * result.numel() * args[0].shape[-1]
+            self.macs += result.numel() * args[0].shape[-1]
         if name in ("mul", "addcmul") and result.is_complex():
-            self.macs += 4 * result.numel()
+            self.macs += 4 * result.numel()  # a complex product is four real ones
         if name in ("addmm_", "baddbmm_"):
             self.macs += result.numel() * args[1].shape[-1]
         if name in ("add", "sub", "add_", "sub_"):

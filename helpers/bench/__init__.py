@@ -61,7 +61,7 @@ def recorded(name: str, settings: Any, measure: Callable[[], Any]) -> Record:
 
 
 def on_all_processors(name: str, settings: Any) -> list[Record]:
-    """The records of this name that were made with `settings`, one per processor."""
+    """The records of this name made with `settings`, one per kind of machine."""
     found: dict[str, Record] = {}
     for record in _all_made(name):
         if record.settings == _as_json(settings):

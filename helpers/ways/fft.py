@@ -63,8 +63,6 @@ class Products(Function):
     out_channels, ...).
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(X: Tensor, K: Tensor) -> Tensor:
         return sums_of_products(X, K.conj())

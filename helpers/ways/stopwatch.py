@@ -215,7 +215,7 @@ def measure_machine(rounds: int = 9) -> list[Machine]:
         "mixed transform": lambda: torch.fft.rfft2(mixed),
         "unfold": lambda: F.unfold(image, 3),
         "complex": lambda: torch.addcmul(spectra, *channel),
-        "library": lambda: F.conv2d(wide_X, wide_K, padding=4),
+        "library": lambda: F.conv2d(wide_X, wide_K, padding=library.padding),
         "copy": lambda: block.copy_(patches),
         "copy large": large.clone,
         "guard": lambda: guarded(lambda image, *_: image)(X, K),
